@@ -1,0 +1,1 @@
+"""Text to editable multitrack MIDI."""

@@ -1,0 +1,99 @@
+"""The musical data model: a `Score` holds `Track`s, a `Track` holds notes, all times in seconds.
+
+In: arrays or `Note`s. Out: immutable values that every other floor shares.
+Notes of a track live in one structured numpy array (`NOTE_DTYPE`), so that codecs and metrics stay vectorised;
+`Note` is the same row as a Python value. This module knows nothing of files, ticks or tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+DRUMS = 128
+"""`instrument` of the drum kit; 0-127 are General MIDI programs."""
+
+DEFAULT_VELOCITY = 72
+"""The velocity AMT writes (anticipation/convert.py at af37397)."""
+
+NOTE_DTYPE = np.dtype([("time", "<f8"), ("duration", "<f8"), ("pitch", "u1"), ("velocity", "u1")])
+"""One note: onset and duration in seconds, MIDI pitch 0-127, velocity 1-127."""
+
+NoteArray = npt.NDArray[np.void]
+"""1-D array of dtype `NOTE_DTYPE`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """One note: `time` and `duration` in seconds, MIDI `pitch` 0-127, `velocity` 1-127."""
+
+    time: float
+    duration: float
+    pitch: int
+    velocity: int = DEFAULT_VELOCITY
+
+
+def note_array(notes: Iterable[Note]) -> NoteArray:
+    """Pack `notes` into a structured array [n] of dtype `NOTE_DTYPE`, in the order given."""
+    return np.array([(n.time, n.duration, n.pitch, n.velocity) for n in notes], dtype=NOTE_DTYPE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Track:
+    """Notes of one instrument. `program` is General MIDI 0-127; for drums (`is_drum`) it is kept but not heard."""
+
+    program: int = 0
+    is_drum: bool = False
+    name: str = ""
+    notes: NoteArray = field(default_factory=lambda: np.empty(0, NOTE_DTYPE))
+
+    @property
+    def instrument(self) -> int:
+        """0-127 = General MIDI program, 128 = drums."""
+        return DRUMS if self.is_drum else self.program
+
+    def to_notes(self) -> list[Note]:
+        """The notes as Python values, in array order."""
+        return [
+            Note(time=float(t), duration=float(d), pitch=int(p), velocity=int(v)) for t, d, p, v in self.notes.tolist()
+        ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tempo:
+    """A tempo of `bpm` quarter notes a minute from `time` (seconds) on."""
+
+    time: float
+    bpm: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeSignature:
+    """A metre of `numerator`/`denominator` from `time` (seconds) on."""
+
+    time: float
+    numerator: int
+    denominator: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Score:
+    """A piece: tracks plus its tempo map and metres, all in seconds. Empty `tempos` means 120 bpm, empty metres 4/4."""
+
+    tracks: tuple[Track, ...] = ()
+    tempos: tuple[Tempo, ...] = ()
+    time_signatures: tuple[TimeSignature, ...] = ()
+
+    @property
+    def note_count(self) -> int:
+        """Number of notes over all tracks."""
+        return sum(len(track.notes) for track in self.tracks)
+
+    @property
+    def seconds(self) -> float:
+        """End of the last note in seconds; 0.0 when there is none."""
+        ends = [float((t.notes["time"] + t.notes["duration"]).max()) for t in self.tracks if len(t.notes)]
+        return max(ends, default=0.0)
