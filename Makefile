@@ -1,0 +1,64 @@
+# make compose PROMPT="..."   compose a MIDI file (creates .venv on first use, without torch)
+# make test                   everything the tests need, and the tests
+# make check                  format, lint, types, architecture, docs in sync
+# make bench                  the tables of benchmarks/
+#
+# There is one environment, .venv: `compose` fills it with the core packages, `test` and `check` add the rest.
+# A stamp file says what is installed, so that pip runs only when pyproject.toml has changed.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PROMPT ?= A cheerful rock song with bright electric guitars
+ARGS   ?=
+# The version that the tests are run with; pyproject.toml says which ones work.
+TORCH  := torch==2.13.0
+
+.PHONY: compose test check format bench docs clean
+
+compose: $(VENV)/.core
+	@$(BIN)/midi-llm $(ARGS) -- "$$PROMPT"
+
+export PROMPT
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py tests/test_public_api.py
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m midi_llm.cli.reference > docs/cli.md
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/tokenize_speed.py
+	$(BIN)/python benchmarks/engine_speed.py
+	$(BIN)/python benchmarks/cold_start.py
+	$(BIN)/python benchmarks/takes.py
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "midi-llm needs Python 3.11 or later; found: $$($(PYTHON) --version 2>&1)." \
+	         "Install one and say: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+# torch goes in first and alone, so that nothing else can pull in another build of it
+$(VENV)/.dev: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(VENV)/.core $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

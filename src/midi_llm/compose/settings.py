@@ -1,0 +1,57 @@
+"""What may be asked for: defaults and limits of a composition, in one place for Python, the command line and docs.
+
+In: the wishes of a caller. Out: a checked `Settings`, or a `RequestError` that says what is allowed.
+Loads neither numpy nor an engine, so that the command line starts fast.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from midi_llm.errors import RequestError
+from midi_llm.model.catalog import DEFAULT_MODEL as DEFAULT_MODEL
+
+DEFAULT_SECONDS = 30.0
+MIN_SECONDS = 1.0
+MAX_SECONDS = 600.0
+DEFAULT_TEMPERATURE = 1.0
+"""Recommended by the published checkpoint (its model card)."""
+DEFAULT_TOP_P = 0.98
+"""Recommended by the published checkpoint (its model card)."""
+DEFAULT_ENGINE = "auto"
+MAX_TAKES = 64
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """One checked wish. `seconds` None leaves the length to the model, within one window of its context."""
+
+    seconds: float | None = DEFAULT_SECONDS
+    takes: int = 1
+    seed: int | None = None
+    temperature: float = DEFAULT_TEMPERATURE
+    top_p: float = DEFAULT_TOP_P
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
+            raise RequestError(
+                f"seconds is {self.seconds:g}; allowed is {MIN_SECONDS:g} to {MAX_SECONDS:g},"
+                f" {DEFAULT_SECONDS:g} is usual"
+            )
+        if not 1 <= self.takes <= MAX_TAKES:
+            raise RequestError(f"takes is {self.takes}; allowed is 1 to {MAX_TAKES}")
+        if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
+            raise RequestError(f"seed is {self.seed}; allowed is 0 to {MAX_SEED}")
+        if not 0.0 <= self.temperature <= 10.0:
+            raise RequestError(f"temperature is {self.temperature:g}; allowed is 0 (greedy) to 10, 1.0 is usual")
+        if math.isnan(self.top_p) or not 0.0 < self.top_p <= 1.0:
+            raise RequestError(f"top-p is {self.top_p:g}; allowed is above 0 and at most 1, 0.98 is usual")
+
+    def seeds(self) -> list[int]:
+        """One seed per take: `seed`, `seed + 1`, …; drawn when no seed was given. Wraps around at `MAX_SEED`."""
+        import secrets  # here, because it slows down importing the package
+
+        first = secrets.randbelow(10**6) if self.seed is None else self.seed
+        return [(first + take) % (MAX_SEED + 1) for take in range(self.takes)]

@@ -1,0 +1,171 @@
+"""One take in the making: its windows, the ids that arrived, how far it has come.
+
+In: prompt ids, a seed, the length asked for, then token ids one by one. Out: `Request`s for an engine and, at the end,
+the events of the whole piece with the reason why it ended. Knows no engine and no text.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+import numpy as np
+
+from midi_llm.compose.constraint import WindowConstraint
+from midi_llm.compose.settings import Settings
+from midi_llm.compose.windows import FIRST, Window, length_ticks, limits, slide
+from midi_llm.engines.base import FinishReason, Request, SamplingParams
+from midi_llm.errors import RequestError, TokenError
+from midi_llm.music.score import DRUMS
+from midi_llm.tokens.codec import Events, decode, encode
+from midi_llm.tokens.grammar import MAX_MELODIC, TRIPLET, EventGrammar
+from midi_llm.tokens.rests import remove_rests
+from midi_llm.tokens.salvage import DecodeReport, salvage
+from midi_llm.tokens.vocab import MAX_TIME_TICKS, REST, TICKS_PER_SECOND
+
+Ending = Literal["own", "asked", "full", "cancelled"]
+"""`own`: the model ended the piece; `asked`: it ends at the length asked for; `full`: the context held no more
+(only when the length was left to the model, or when it got stuck); `cancelled`: the caller stopped it."""
+
+LEAST_SECONDS_PER_WINDOW = 2
+"""A take whose windows bring less than this on average is stuck; it then ends as `full`."""
+
+
+class InstrumentBounds(TypedDict, total=False):
+    """Settings of `EventGrammar`."""
+
+    instruments: frozenset[int]
+    max_instruments: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far take number `take` (from 0) has come: `notes` composed, `seconds` of music reached."""
+
+    take: int
+    notes: int
+    seconds: float
+
+
+class Take:
+    """A mutable take; `ending` is None while it is being composed."""
+
+    def __init__(
+        self, *, index: int, seed: int, prompt_ids: list[int], settings: Settings, text_rows: int, max_positions: int
+    ) -> None:
+        self.index = index
+        self.seed = seed
+        self.ending: Ending | None = None
+        self.reports: list[DecodeReport] = []
+        """One per window that did not decode strictly."""
+        self.windows: list[tuple[int, ...]] = []
+        """AMT ids composed in each window; times are relative to the window."""
+        self.events: Events = FIRST.context
+        """Every event so far, rests included, times from the start of the piece; complete at the end of a window."""
+        self._prompt_ids = prompt_ids
+        self._settings = settings
+        self._text_rows = text_rows
+        self._budget = max_positions - len(prompt_ids)
+        self._target = None if settings.seconds is None else length_ticks(settings.seconds)
+        self._notes = 0
+        self._seconds = 0.0
+        self._arrived = 0
+        self._window = FIRST
+        self._constraint = self._constrain(FIRST)
+
+    def request(self) -> Request:
+        """The request for the current window; its prompt is the text's ids and the events already known."""
+        context = (encode(self._window.context) + self._text_rows).tolist()
+        params = SamplingParams(
+            temperature=self._settings.temperature,
+            top_p=self._settings.top_p,
+            max_tokens=self._constraint.max_tokens,
+            seed=self._window_seed(),
+        )
+        return Request(prompt_ids=self._prompt_ids + context, params=params, constraint=self._constraint)
+
+    def push(self, token_id: int) -> bool:
+        """Note an id that the engine has drawn; True when it completes a note."""
+        amt_id = token_id - self._text_rows
+        slot = self._arrived % 3
+        self._arrived += 1
+        if slot == 0 and amt_id < MAX_TIME_TICKS:
+            ticks = self._window.offset_ticks + amt_id
+            self._seconds = (ticks if self._target is None else min(ticks, self._target)) / TICKS_PER_SECOND
+        is_note = slot == 2 and amt_id != REST
+        self._notes += is_note
+        return is_note
+
+    def progress(self) -> Progress:
+        """Where this take stands."""
+        return Progress(take=self.index, notes=self._notes, seconds=self._seconds)
+
+    def end_window(self, reason: FinishReason) -> None:
+        """Decode the window that the engine has finished; go on to the next one, or set `ending`."""
+        self._collect()
+        close = self._constraint.close
+        if reason == "cancelled" and close in (None, "full"):
+            self.ending = "cancelled"
+        elif close in ("own", "asked"):
+            self.ending = close
+        elif self._target is None or self._is_stuck():
+            self.ending = "full"
+        else:
+            self._open(slide(self.events, max_events=self._budget // 3))
+
+    def _collect(self) -> None:
+        """Add the window's events to the piece: decoded strictly, or salvaged with a report."""
+        ids = self._constraint.amt_ids
+        self.windows.append(tuple(ids))
+        whole = ids[: len(ids) - len(ids) % 3]
+        try:
+            fresh = decode(whole)
+        except TokenError:
+            fresh, report = salvage(whole)
+            self.reports.append(report)
+        fresh = fresh.copy()
+        fresh[:, 0] += self._window.offset_ticks
+        self.events = np.concatenate([self.events, fresh])
+
+    def _open(self, window: Window) -> None:
+        """Go on in `window`; when not one more note fits before the length asked for, the piece ends there."""
+        self._arrived = 0
+        self._window = window
+        try:
+            self._constraint = self._constrain(window)
+        except RequestError:
+            self.ending = "asked"
+
+    def _constrain(self, window: Window) -> WindowConstraint:
+        """The grammar of `window`, already past its context."""
+        bounds = limits(window, self._target)
+        grammar = EventGrammar(
+            end_ticks=bounds.end_ticks,
+            min_end_ticks=bounds.min_end_ticks,
+            max_tokens=self._budget - TRIPLET * len(window.context),
+            context=window.context,
+            **self._instruments(window),
+        )
+        return WindowConstraint(grammar, bounds, text_rows=self._text_rows)
+
+    def _instruments(self, window: Window) -> InstrumentBounds:
+        """How many instruments, or which ones, a window may use.
+
+        The grammar counts those of one window; this keeps the whole piece within 15 melodic ones and drums.
+        """
+        used = set(remove_rests(self.events)[:, 2].tolist())
+        here = set(remove_rests(window.context)[:, 2].tolist())
+        room = MAX_MELODIC - len(used - {DRUMS})
+        if not used:
+            return {}
+        return {"max_instruments": len(here) + room} if room > 0 else {"instruments": frozenset(used | {DRUMS})}
+
+    def _window_seed(self) -> int:
+        """The take's seed for the first window, and one derived from it for every later one."""
+        number = len(self.windows)
+        return self.seed if number == 0 else int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+
+    def _is_stuck(self) -> bool:
+        """Whether the take has used more windows than a piece of its length can need."""
+        return len(self.windows) >= 4 + math.ceil((self._settings.seconds or 0) / LEAST_SECONDS_PER_WINDOW)

@@ -1,0 +1,182 @@
+"""Composing end to end over an engine without weights: endings, lengths, windows, takes, seeds, cancelling, saving."""
+
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import midi_llm
+from midi_llm.compose.settings import DEFAULT_TEMPERATURE, DEFAULT_TOP_P, Settings
+from midi_llm.engines.base import SamplingParams
+from midi_llm.errors import CheckpointError, EngineError, OutputError, PromptError, RequestError
+from midi_llm.tokens.codec import decode
+
+TEXT = "a calm piano piece"
+
+
+def test_a_piece_ends_exactly_at_the_length_asked_for(make_composer) -> None:
+    piece = make_composer().compose(TEXT, Settings(seconds=12, seed=1))
+    assert piece.ending == "asked"
+    assert piece.finish_reason == "stop"
+    assert 0.9 * 12 <= piece.seconds <= 12
+    assert piece.reports == ()
+
+
+def test_the_model_may_end_the_piece_only_near_the_length_asked_for(make_composer) -> None:
+    eager = make_composer.engine(closes=1.0)
+    piece = make_composer(eager).compose(TEXT, Settings(seconds=20, seed=3))
+    assert piece.ending == "own"
+    assert 18 <= piece.seconds <= 20
+
+
+def test_without_a_length_the_model_decides(make_composer) -> None:
+    piece = make_composer(make_composer.engine(closes=0.02)).compose(TEXT, Settings(seconds=None, seed=2))
+    assert piece.ending == "own"
+    assert len(piece.windows) == 1
+
+
+def test_without_a_length_a_full_context_ends_the_piece(make_composer) -> None:
+    piece = make_composer(make_composer.engine(stride=2)).compose(TEXT, Settings(seconds=None, seed=2))
+    assert piece.ending == "full"
+    assert piece.finish_reason == "length"
+    assert decode(piece.windows[0]).shape[0] > 500
+
+
+@pytest.mark.parametrize("stride", [8, 300])
+def test_a_piece_longer_than_a_window_goes_on_in_the_next_one(make_composer, stride: int) -> None:
+    engine = make_composer.engine(stride=stride, max_positions=900)
+    piece = make_composer(engine).compose(TEXT, Settings(seconds=130, seed=5))
+    assert piece.ending == "asked"
+    assert len(piece.windows) > 1
+    assert 0.9 * 130 <= piece.seconds <= 130
+    assert (np.diff(piece.events[:, 0]) >= 0).all()
+    for window in piece.windows:
+        decode(window)
+
+
+def test_a_later_window_repeats_the_prompt_and_at_most_half_of_the_events(make_composer) -> None:
+    engine = make_composer.engine(stride=10, max_positions=900)
+    composer = make_composer(engine)
+    composer.compose(TEXT, Settings(seconds=60, seed=5))
+    ids = composer.prompt_ids(TEXT)
+    second = list(engine.batches[1][0].prompt_ids)
+    assert second[: len(ids)] == ids
+    context = decode([i - composer.text_rows for i in second[len(ids) :]])
+    assert context[0, 0] == 0
+    assert 0 < len(context) <= (900 - len(ids)) // 6
+    assert len(second) + engine.batches[1][0].params.max_tokens <= 900
+
+
+def test_a_piece_never_has_more_than_16_instruments_over_all_windows(make_composer) -> None:
+    piece = make_composer(make_composer.engine(stride=5, max_positions=700)).compose(TEXT, Settings(seconds=40, seed=8))
+    assert len(piece.windows) > 2
+    assert len(piece.score.tracks) <= 16
+
+
+def test_a_seed_gives_the_same_piece_and_another_seed_another(make_composer) -> None:
+    first, again, other = (make_composer().compose(TEXT, Settings(seconds=5, seed=seed)).amt_ids for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_takes_have_consecutive_seeds_and_equal_single_pieces(make_composer) -> None:
+    composer = make_composer()
+    pieces = composer.compose_takes(TEXT, Settings(seconds=4, seed=10, takes=3))
+    assert [piece.seed for piece in pieces] == [10, 11, 12]
+    assert pieces[2].amt_ids == composer.compose(TEXT, Settings(seconds=4, seed=12)).amt_ids
+
+
+def test_many_takes_run_in_batches_of_bounded_size(make_composer) -> None:
+    engine = make_composer.engine()
+    pieces = make_composer(engine).compose_takes(TEXT, Settings(seconds=1, seed=0, takes=11))
+    assert len(pieces) == 11
+    assert max(map(len, engine.batches)) == 8
+
+
+def test_a_drawn_seed_is_recorded_and_repeats_the_piece(make_composer) -> None:
+    piece = make_composer().compose(TEXT, Settings(seconds=3))
+    assert make_composer().compose(TEXT, Settings(seconds=3, seed=piece.seed)).amt_ids == piece.amt_ids
+
+
+def test_progress_counts_every_note_and_never_passes_the_end(make_composer) -> None:
+    seen = []
+    piece = make_composer().compose(TEXT, Settings(seconds=6, seed=4), on_progress=seen.append)
+    assert [progress.notes for progress in seen] == list(range(1, len(piece.events) + 1))
+    assert all(a.seconds <= b.seconds <= 6 for a, b in pairwise(seen))
+
+
+def test_cancelling_returns_what_there_is(make_composer) -> None:
+    cancel = threading.Event()
+
+    def stop(progress: midi_llm.Progress) -> None:
+        if progress.notes == 7:
+            cancel.set()
+
+    piece = make_composer().compose(TEXT, Settings(seconds=30, seed=1), on_progress=stop, cancel=cancel)
+    assert piece.ending == piece.finish_reason == "cancelled"
+    assert len(piece.events) == 7
+
+
+def test_the_summary_is_json_and_holds_what_repeats_the_piece(make_composer) -> None:
+    import json
+
+    piece = make_composer().compose(TEXT, Settings(seconds=3, seed=9, temperature=0.9, top_p=0.5))
+    summary = json.loads(json.dumps(piece.summary()))
+    expected = {"prompt": TEXT, "seed": 9, "temperature": 0.9, "top_p": 0.5, "model": "dice", "engine": "dice"}
+    assert expected.items() <= summary.items()
+    assert summary["version"] == midi_llm.__version__
+    assert summary["rtf"] > 0
+    assert piece.token_ids == [i + 320 for i in piece.amt_ids]
+
+
+def test_a_saved_piece_reads_back_with_every_note(make_composer, tmp_path: Path) -> None:
+    piece = make_composer().compose(TEXT, Settings(seconds=5, seed=1))
+    path = piece.save(tmp_path / "piece.mid")
+    assert midi_llm.read_midi(path).note_count == piece.score.note_count > 0
+    with pytest.raises(OutputError, match="exists"):
+        piece.save(path)
+    piece.save(path, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        *({"seconds": value} for value in (0, -1, 1e9, float("nan"))),
+        *({"takes": value} for value in (0, 65)),
+        *({"top_p": value} for value in (0.0, 1.1, float("nan"))),
+        {"seed": -1},
+        {"temperature": -0.1},
+    ],
+)
+def test_a_wish_that_cannot_be_met_says_what_is_allowed(wish: dict[str, float]) -> None:
+    with pytest.raises(RequestError, match="allowed is"):
+        Settings(**wish)
+
+
+def test_the_sampling_defaults_are_those_of_the_engines() -> None:
+    assert (SamplingParams().temperature, SamplingParams().top_p) == (DEFAULT_TEMPERATURE, DEFAULT_TOP_P)
+
+
+def test_an_empty_or_over_long_prompt_is_refused(make_composer) -> None:
+    with pytest.raises(PromptError, match="empty"):
+        make_composer().compose("  ")
+    with pytest.raises(PromptError, match="fit"):
+        make_composer().compose("loud " * 2000)
+
+
+def test_an_unknown_model_or_engine_is_a_clear_error(tiny_checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError):
+        midi_llm.compose(TEXT, model="nonsuch")
+    with pytest.raises(EngineError, match="auto, onnx, torch"):
+        midi_llm.compose(TEXT, model=str(tiny_checkpoint), engine="steam")
+
+
+def test_a_composer_closes_its_engine(make_composer) -> None:
+    engine = make_composer.engine()
+    with make_composer(engine):
+        assert not engine.closed
+    assert engine.closed
