@@ -56,7 +56,7 @@ class Track:
         return DRUMS if self.is_drum else self.program
 
     def to_notes(self) -> list[Note]:
-        """The notes as Python values, in array order."""
+        """Return the notes as Python values, in array order."""
         return [
             Note(time=float(t), duration=float(d), pitch=int(p), velocity=int(v)) for t, d, p, v in self.notes.tolist()
         ]
@@ -86,6 +86,11 @@ class Score:
     tracks: tuple[Track, ...] = ()
     tempos: tuple[Tempo, ...] = ()
     time_signatures: tuple[TimeSignature, ...] = ()
+    note_order: npt.NDArray[np.int64] | None = None
+    """Only from `read`: the notes in the order of the file, as indices into all tracks' notes laid end to end.
+
+    None means by time, then by track. It matters where notes of several tracks begin together (type 0 files).
+    """
 
     @property
     def note_count(self) -> int:
