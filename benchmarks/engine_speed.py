@@ -4,8 +4,8 @@
     python benchmarks/engine_speed.py --random 320x8      # random weights of a shape, exported to a temporary folder
 
 Ours: every step under `EventGrammar`, sampled (temperature 1, top-p 0.98) and decoded strictly at the end. So that
-every take has the full number of notes, whatever the weights, onsets may not run ahead of an even pace and the piece
-may not close early; the model computes the same products as without. Theirs: `generate` with the same sampling and no
+every take has the full number of notes, whatever the weights, onsets may not run ahead of an even pace (682 notes in 100 s)
+and the piece may not close early; the model computes the same products as without. Theirs: `generate` with the same sampling and no
 grammar. The rounds are interleaved and the medians are shown.
 """
 
@@ -33,15 +33,15 @@ from midi_llm.tokens.vocab import MAX_TIME_TICKS, MUSIC_VOCAB_SIZE, SEPARATOR, T
 PROMPT = "A cheerful rock song with bright electric guitars"
 BATCHES = (1, 4)
 TEXT_ROWS = 4096
+FULL_TAKE_NOTES = 682
 
 
 class PacedGrammar:
-    """`EventGrammar` in token ids; the onset of note n lies before n + 1 shares of the whole time."""
+    """`EventGrammar` in token ids; the onset of note n (from 0) lies before (n + 1) / 682 of the 100 s."""
 
     def __init__(self, *, tokens: int, text_rows: int) -> None:
         self._grammar = EventGrammar(max_tokens=tokens, min_end_ticks=MAX_TIME_TICKS, max_polyphony=None)
         self._rows = text_rows
-        self._notes = tokens // 3
         self.amt_ids: list[int] = []
 
     @property
@@ -52,7 +52,7 @@ class PacedGrammar:
         ids = self._grammar.allowed()
         stop = ids.stop
         if len(self.amt_ids) % 3 == 0 and ids.start < stop:
-            pace = MAX_TIME_TICKS * (len(self.amt_ids) // 3 + 1) // self._notes
+            pace = MAX_TIME_TICKS * (len(self.amt_ids) // 3 + 1) // FULL_TAKE_NOTES
             stop = min(stop, max(ids.start + 1, pace))
         mask = None if ids.mask is None else ids.mask[: stop - ids.start]
         extra = tuple(amt_id + self._rows for amt_id in ids.extra)
@@ -191,7 +191,7 @@ def table(args: argparse.Namespace, folder: Path) -> str:
         slowest = speeds[contenders[-1].name]
         for name, speed in speeds.items():
             taken = seconds[name, batch]
-            rtf = f"{statistics.median(factors[batch]):.1f}" if name == ours.name else "-"
+            rtf = f"{statistics.median(factors[batch]):.1f}" if name == ours.name and not args.random else "-"
             lines.append(
                 f"| {name} | {batch} | {statistics.median(taken):.2f} | {min(taken):.2f}, {max(taken):.2f}"
                 f" | {speed:.0f} | {rtf} | {speed / slowest:.1f} |"

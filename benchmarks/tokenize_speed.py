@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
 
+import machine
 from midi_llm.music.read import read_midi
 from midi_llm.tokens.codec import quantize
 from midi_llm.tokens.vocab import DUR_OFFSET, MAX_PITCH, NOTE_OFFSET

@@ -54,7 +54,7 @@ FORBIDDEN = {
 CONCRETE_ENGINES = {"midi_llm.engines.onnx_engine", "midi_llm.engines.torch_engine", "midi_llm.engines.replay"}
 
 OUTSIDE = {
-    "music": {"numpy", "symusic"},
+    "music": {"numpy"},
     "tokens": {"numpy"},
     "compose": {"numpy", "tokenizers"},
     "errors": set(),
@@ -62,7 +62,7 @@ OUTSIDE = {
 }
 """The only third-party packages that these floors may import, anywhere in a file."""
 
-HEAVY = ("torch", "transformers", "vllm", "fastapi", "onnxruntime", "tokenizers", "symusic", "numpy")
+HEAVY = ("torch", "transformers", "vllm", "fastapi", "onnxruntime", "tokenizers", "numpy")
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 80

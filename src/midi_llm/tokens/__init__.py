@@ -1,0 +1,1 @@
+"""Music as integers: vocabulary, codec, rests, controls, salvage, grammar, dump. Imports `music` and `errors` only."""
