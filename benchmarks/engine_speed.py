@@ -4,9 +4,9 @@
     python benchmarks/engine_speed.py --random 320x8      # random weights of a shape, exported to a temporary folder
 
 Ours: every step under `EventGrammar`, sampled (temperature 1, top-p 0.98) and decoded strictly at the end. So that
-every take has the full number of notes, whatever the weights, onsets may not run ahead of an even pace (682 notes in 100 s)
-and the piece may not close early; the model computes the same products as without. Theirs: `generate` with the same sampling and no
-grammar. The rounds are interleaved and the medians are shown.
+every take has the full number of notes, whatever the weights, onsets may not run ahead of an even pace (682 notes in
+100 s) and the piece may not close early; the model computes the same products as without. Theirs: `generate` with the
+same sampling and no grammar. The rounds are interleaved and the medians are shown.
 """
 
 from __future__ import annotations
