@@ -13,9 +13,9 @@ rows() { # name rows length seed split captioned
 }
 
 [ -f "$out/tokenizer.json" ] || midi-llm data tokenizer --corpus "$corpus" --out "$out/tokenizer.json" --seed 1
-rows rows1 16000 512 11 train 0.7
+rows rows1 12800 512 11 train 0.7
 rows valid1 128 512 9 valid 0.7
-rows rows2 1840 2048 12 train 1.0
+rows rows2 1760 2048 12 train 1.0
 rows valid2 32 2048 10 valid 1.0
 
 midi-llm train nano_stage1 --rows "$out/rows1" --validation "$out/valid1" --out "$out/stage1"

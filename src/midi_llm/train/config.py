@@ -60,12 +60,12 @@ class TrainConfig:
         return warm * decay
 
 
-def nano_stage1(*, steps: int = 1200) -> TrainConfig:
+def nano_stage1(*, steps: int = 800) -> TrainConfig:
     """Stage 1 of the bundled model: captions and music, loss on both, short rows, constant learning rate."""
-    return TrainConfig(name="nano_stage1", steps=steps, batch_rows=12, train_on_prompt=True)
+    return TrainConfig(name="nano_stage1", steps=steps, batch_rows=16, train_on_prompt=True)
 
 
-def nano_stage2(*, steps: int = 800) -> TrainConfig:
+def nano_stage2(*, steps: int = 440) -> TrainConfig:
     """Stage 2 of the bundled model: captioned windows, loss on the music alone, full length, falling learning rate."""
     return TrainConfig(name="nano_stage2", steps=steps, batch_rows=4, warmup_steps=20, decay_from=0.15, seed=2)
 
