@@ -13,47 +13,20 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from midi_llm.engines.base import Allowed, FinishReason, Request, Step, check_requests
-from midi_llm.engines.sampling import draw, generator
+from midi_llm.engines.base import Request, Step, check_requests
+from midi_llm.engines.decoding import OpenRequest
 from midi_llm.errors import CheckpointError, EngineError, MissingExtraError
 
 if TYPE_CHECKING:
     import torch
 
 Dtype = Literal["float32", "float16", "bfloat16"]
-
-
-@dataclass(kw_only=True, slots=True)
-class _Row:
-    """One open request of the batch."""
-
-    index: int
-    request: Request
-    rng: np.random.Generator
-    drawn: int = 0
-    last_id: int = 0
-
-    def allowed(self, vocab_size: int) -> Allowed:
-        """Return the ids that may come next: any, without a constraint."""
-        constraint = self.request.constraint
-        return Allowed(start=0, stop=vocab_size) if constraint is None else constraint.allowed()
-
-    def accept(self, token_id: int) -> FinishReason | None:
-        """Take the id that was drawn, and say whether the request ends with it."""
-        self.drawn += 1
-        self.last_id = token_id
-        if self.request.constraint is not None:
-            self.request.constraint.accept(token_id)
-            if self.request.constraint.finished:
-                return "stop"
-        return "length" if self.drawn == self.request.params.max_tokens else None
 
 
 class TorchEngine:
@@ -82,10 +55,7 @@ class TorchEngine:
         """Decode all `requests` side by side and yield their ids as they come."""
         self._open_model()
         check_requests(requests, vocab_size=self.vocab_size, max_positions=self.max_positions)
-        rows = [
-            _Row(index=index, request=request, rng=generator(request.params.seed))
-            for index, request in enumerate(requests)
-        ]
+        rows = [OpenRequest(index, request, vocab_size=self.vocab_size) for index, request in enumerate(requests)]
         return self._decode(rows, cancel)
 
     def next_logits(
@@ -107,31 +77,29 @@ class TorchEngine:
             raise EngineError("this engine was closed; open the checkpoint again")
         return self._model
 
-    def _decode(self, rows: list[_Row], cancel: threading.Event | None) -> Iterator[Step]:
-        for row in rows:
-            if row.request.constraint is not None and row.request.constraint.finished:
-                yield Step(index=row.index, token_id=None, finish_reason="stop")
-        rows = [row for row in rows if row.request.constraint is None or not row.request.constraint.finished]
-        batch: _Batch | None = None
-        while rows:
+    def _decode(self, rows: list[OpenRequest], cancel: threading.Event | None) -> Iterator[Step]:
+        yield from (row.end("stop") for row in rows if row.finish_reason is not None)
+        rows = [row for row in rows if row.finish_reason is None]
+        if not rows:
+            return
+        batch = _Batch(self._open_model(), [row.request.prompt_ids for row in rows])
+        while True:
             if cancel is not None and cancel.is_set():
-                for row in rows:
-                    yield Step(index=row.index, token_id=None, finish_reason="cancelled")
+                yield from [row.end("cancelled") for row in rows]
                 return
-            if batch is None:
-                batch = _Batch(self._open_model(), [row.request.prompt_ids for row in rows])
-            else:
-                batch.advance([row.last_id for row in rows])
             steps = self._draw_all(rows, batch.last_hidden)
             yield from steps
-            kept = [place for place, step in enumerate(steps) if step.finish_reason is None]
+            kept = [place for place, row in enumerate(rows) if row.finish_reason is None]
+            if not kept:
+                return
             if len(kept) < len(rows):
-                rows = [rows[place] for place in kept]
+                rows, steps = [rows[place] for place in kept], [steps[place] for place in kept]
                 batch.keep(kept)
+            batch.advance([step.token_id for step in steps if step.token_id is not None])
 
-    def _draw_all(self, rows: list[_Row], hidden_BD: torch.Tensor) -> list[Step]:
+    def _draw_all(self, rows: list[OpenRequest], hidden_BD: torch.Tensor) -> list[Step]:
         """Draw one id for each row; rows that share a slice of the head share its product."""
-        legal = [row.allowed(self.vocab_size) for row in rows]
+        legal = [row.allowed() for row in rows]
         logits: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(rows)
         for start, stop in {(allowed.start, allowed.stop) for allowed in legal}:
             places = [place for place, allowed in enumerate(legal) if (allowed.start, allowed.stop) == (start, stop)]
@@ -140,8 +108,7 @@ class TorchEngine:
         steps = []
         for place, (row, allowed) in enumerate(zip(rows, legal, strict=True)):
             extra = self._extra(hidden_BD[place], allowed.extra) if allowed.extra else None
-            token_id = draw(allowed, logits[place], extra, row.request.params, row.rng)
-            steps.append(Step(index=row.index, token_id=token_id, finish_reason=row.accept(token_id)))
+            steps.append(row.draw(allowed, logits[place], extra))
         return steps
 
     def _head(self, hidden_BD: torch.Tensor, start: int, stop: int) -> npt.NDArray[np.float32]:
