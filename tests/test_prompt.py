@@ -137,7 +137,7 @@ def test_the_record_round_trips(
 ) -> None:
     folder = tmp_path_factory.mktemp("record")
     prompt = PromptFormat(prefix=prefix, suffix=suffix, bos=bos)
-    record = CheckpointRecord(prompt=prompt, name=name, training={"steps": steps})
+    record = CheckpointRecord(prompt=prompt, name=name, training={"steps": steps}, sampling={"top_p": 0.5})
     write_record(folder, record)
     assert read_record(folder) == record
 
@@ -160,4 +160,13 @@ def test_a_folder_without_a_record_is_read_as_published(tmp_path: Path) -> None:
 def test_a_broken_record_says_what_is_wrong(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "midi_llm.json").write_text(content)
     with pytest.raises(CheckpointError, match=message):
+        read_record(tmp_path)
+
+
+@pytest.mark.parametrize("sampling", [[], {"seed": 1}, {"top_p": "high"}, {"temperature": True}])
+def test_a_record_with_unknown_sampling_is_refused(tmp_path: Path, sampling: object) -> None:
+    write_record(tmp_path, CheckpointRecord())
+    value = json.loads((tmp_path / "midi_llm.json").read_text())
+    (tmp_path / "midi_llm.json").write_text(json.dumps(value | {"sampling": sampling}))
+    with pytest.raises(CheckpointError, match="temperature and top_p"):
         read_record(tmp_path)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RECORD_FILE = "midi_llm.json"
 TOKENIZER_FILE = "tokenizer.json"
 FORMAT_VERSION = 1
-"""Of `midi_llm.json`: {"format_version", "prompt": {"prefix", "suffix", "bos"}, "name"?, "training"?}."""
+"""Of `midi_llm.json`: {"format_version", "prompt": {"prefix", "suffix", "bos"}, "name"?, "training"?, "sampling"?}."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +87,8 @@ class CheckpointRecord:
     prompt: PromptFormat = PUBLISHED
     name: str = ""
     training: dict[str, Any] = field(default_factory=dict)
+    sampling: dict[str, float] = field(default_factory=dict)
+    """Recommended "temperature" and "top_p" where they differ from the published checkpoint's."""
 
 
 def tidy(text: str) -> str:
@@ -160,8 +162,15 @@ def read_record(folder: Path) -> CheckpointRecord:
         raise CheckpointError(f"{path} has prompt {prompt!r}; it needs prefix (text), suffix (text), bos (true/false)")
     if not isinstance(name, str) or not isinstance(training, dict):
         raise CheckpointError(f"{path}: name must be text and training an object; correct the file")
+    sampling = value.get("sampling", {})
+    if (
+        not isinstance(sampling, dict)
+        or not {"temperature", "top_p"}.issuperset(sampling)
+        or not all(isinstance(number, int | float) and not isinstance(number, bool) for number in sampling.values())
+    ):
+        raise CheckpointError(f"{path} has sampling {sampling!r}; it may hold the numbers temperature and top_p")
     known = PromptFormat(prefix=prompt["prefix"], suffix=prompt["suffix"], bos=prompt["bos"])
-    return CheckpointRecord(prompt=known, name=name, training=training)
+    return CheckpointRecord(prompt=known, name=name, training=training, sampling=sampling)
 
 
 def write_record(folder: Path, record: CheckpointRecord) -> Path:
@@ -172,6 +181,8 @@ def write_record(folder: Path, record: CheckpointRecord) -> Path:
         value["name"] = record.name
     if record.training:
         value["training"] = record.training
+    if record.sampling:
+        value["sampling"] = record.sampling
     path = folder / RECORD_FILE
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path

@@ -62,16 +62,14 @@ def register(parser: argparse.ArgumentParser) -> None:
     add(
         "--temperature",
         type=float,
-        default=DEFAULT_TEMPERATURE,
         metavar="T",
-        help=f"0 = always the likeliest, higher = bolder (default {DEFAULT_TEMPERATURE:g})",
+        help=f"0 = always the likeliest, higher = bolder (default: the model's own, else {DEFAULT_TEMPERATURE:g})",
     )
     add(
         "--top-p",
         type=float,
-        default=DEFAULT_TOP_P,
         metavar="P",
-        help=f"draw from the likeliest ids that make up this share (default {DEFAULT_TOP_P:g})",
+        help=f"draw from the likeliest ids that make up this share (default: the model's own, else {DEFAULT_TOP_P:g})",
     )
     add("--model", default=DEFAULT_MODEL, metavar="NAME|DIR|ID", help=f"see midi-llm models (default {DEFAULT_MODEL})")
     add("--engine", default=DEFAULT_ENGINE, metavar="ENGINE", help="auto, onnx or torch (default auto)")

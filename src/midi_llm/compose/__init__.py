@@ -13,8 +13,6 @@ from midi_llm.compose.settings import (
     DEFAULT_ENGINE,
     DEFAULT_MODEL,
     DEFAULT_SECONDS,
-    DEFAULT_TEMPERATURE,
-    DEFAULT_TOP_P,
     Settings,
 )
 
@@ -30,8 +28,8 @@ def compose(
     *,
     seconds: float | None = DEFAULT_SECONDS,
     seed: int | None = None,
-    temperature: float = DEFAULT_TEMPERATURE,
-    top_p: float = DEFAULT_TOP_P,
+    temperature: float | None = None,
+    top_p: float | None = None,
     model: str = DEFAULT_MODEL,
     engine: str = DEFAULT_ENGINE,
     on_progress: Callable[[Progress], None] | None = None,
@@ -40,7 +38,8 @@ def compose(
     """Compose one piece from a text.
 
     `seconds` is the length asked for (1 to 600; None: the model decides, within one window of its context). A `seed`
-    is drawn when None; the piece records it. `model` is a name, a folder or a hub id; `engine` is auto, onnx or torch.
+    is drawn when None; the piece records it. `temperature` and `top_p` None: as the model
+    recommends. `model` is a name, a folder or a hub id; `engine` is auto, onnx or torch.
     `on_progress` is called after every note; `cancel`, once set, returns what there is. Raises `MidiLLMError`s.
     """
     return compose_takes(
@@ -63,8 +62,8 @@ def compose_takes(
     takes: int,
     seconds: float | None = DEFAULT_SECONDS,
     seed: int | None = None,
-    temperature: float = DEFAULT_TEMPERATURE,
-    top_p: float = DEFAULT_TOP_P,
+    temperature: float | None = None,
+    top_p: float | None = None,
     model: str = DEFAULT_MODEL,
     engine: str = DEFAULT_ENGINE,
     on_progress: Callable[[Progress], None] | None = None,

@@ -14,13 +14,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from midi_llm.compose.piece import Piece
-from midi_llm.compose.settings import DEFAULT_ENGINE, DEFAULT_MODEL, Settings
+from midi_llm.compose.settings import (
+    DEFAULT_ENGINE,
+    DEFAULT_MODEL,
+    DEFAULT_TEMPERATURE,
+    DEFAULT_TOP_P,
+    Settings,
+)
 from midi_llm.compose.take import Progress, Take
-from midi_llm.engines.base import Engine, FinishReason
+from midi_llm.engines.base import Engine, FinishReason, SamplingParams
 from midi_llm.engines.open import open_engine
 from midi_llm.model.catalog import resolve_model
 from midi_llm.model.checkpoint import verify_checkpoint
-from midi_llm.prompt import PUBLISHED, PromptFormat, load_tokenizer
+from midi_llm.prompt import PUBLISHED, PromptFormat, load_tokenizer, read_record
 from midi_llm.tokens.codec import dequantize, tidy
 from midi_llm.tokens.rests import remove_rests
 from midi_llm.tokens.vocab import MUSIC_VOCAB_SIZE
@@ -48,10 +54,14 @@ class Composer:
         tokenizer: Tokenizer,
         prompt_format: PromptFormat = PUBLISHED,
         model: str = "custom",
+        temperature: float = DEFAULT_TEMPERATURE,
+        top_p: float = DEFAULT_TOP_P,
     ) -> None:
         self.engine = engine
         self.model = model
         self.text_rows = engine.vocab_size - MUSIC_VOCAB_SIZE
+        self.temperature = temperature
+        self.top_p = top_p
         self._tokenizer = tokenizer
         self._prompt_format = prompt_format
 
@@ -60,11 +70,14 @@ class Composer:
         """Open a model by name, folder or hub id with the engine auto, onnx or torch."""
         folder = resolve_model(model)
         info = verify_checkpoint(folder)
+        sampling = read_record(folder).sampling
         return cls(
             engine=open_engine(folder, engine),
             tokenizer=load_tokenizer(folder),
             prompt_format=info.prompt_format,
             model=model,
+            temperature=sampling.get("temperature", DEFAULT_TEMPERATURE),
+            top_p=sampling.get("top_p", DEFAULT_TOP_P),
         )
 
     def __enter__(self) -> Self:
@@ -110,12 +123,17 @@ class Composer:
         that there is always one piece.
         """
         ids = self.prompt_ids(prompt)
+        params = SamplingParams(
+            temperature=self.temperature if settings.temperature is None else settings.temperature,
+            top_p=self.top_p if settings.top_p is None else settings.top_p,
+        )
         takes = [
             Take(
                 index=index,
                 seed=seed,
                 prompt_ids=ids,
                 settings=settings,
+                params=params,
                 text_rows=self.text_rows,
                 max_positions=self.engine.max_positions,
             )
@@ -127,7 +145,7 @@ class Composer:
                 break
             batch = takes[first : first + BATCH_TAKES]
             wall = self._run(batch, on_progress, cancel)
-            pieces += [self._piece(take, prompt, settings, seconds) for take, seconds in zip(batch, wall, strict=True)]
+            pieces += [self._piece(take, prompt, seconds) for take, seconds in zip(batch, wall, strict=True)]
         return pieces
 
     def _run(self, takes: list[Take], on_progress: OnProgress | None, cancel: threading.Event | None) -> list[float]:
@@ -146,7 +164,7 @@ class Composer:
                     wall[number] = time.perf_counter() - began
         return wall
 
-    def _piece(self, take: Take, prompt: str, settings: Settings, seconds_taken: float) -> Piece:
+    def _piece(self, take: Take, prompt: str, seconds_taken: float) -> Piece:
         """The finished take as a `Piece`."""
         events = remove_rests(take.events)
         return Piece(
@@ -156,9 +174,9 @@ class Composer:
             text_rows=self.text_rows,
             prompt=prompt,
             seed=take.seed,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            seconds_asked=settings.seconds,
+            temperature=take.params.temperature,
+            top_p=take.params.top_p,
+            seconds_asked=take.settings.seconds,
             model=self.model,
             engine=self.engine.name,
             version=VERSION,

@@ -16,9 +16,9 @@ DEFAULT_SECONDS = 30.0
 MIN_SECONDS = 1.0
 MAX_SECONDS = 600.0
 DEFAULT_TEMPERATURE = 1.0
-"""Recommended by the published checkpoint (its model card)."""
+"""Recommended by the published checkpoint (its model card); for a model that recommends nothing else."""
 DEFAULT_TOP_P = 0.98
-"""Recommended by the published checkpoint (its model card)."""
+"""Likewise."""
 DEFAULT_ENGINE = "auto"
 MAX_TAKES = 64
 MAX_SEED = 2**32 - 1
@@ -26,13 +26,16 @@ MAX_SEED = 2**32 - 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """One checked wish. `seconds` None leaves the length to the model, within one window of its context."""
+    """One checked wish. `seconds` None leaves the length to the model, within one window of its context.
+
+    `temperature` and `top_p` None take what the model recommends.
+    """
 
     seconds: float | None = DEFAULT_SECONDS
     takes: int = 1
     seed: int | None = None
-    temperature: float = DEFAULT_TEMPERATURE
-    top_p: float = DEFAULT_TOP_P
+    temperature: float | None = None
+    top_p: float | None = None
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
@@ -44,9 +47,9 @@ class Settings:
             raise RequestError(f"takes is {self.takes}; allowed is 1 to {MAX_TAKES}")
         if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
             raise RequestError(f"seed is {self.seed}; allowed is 0 to {MAX_SEED}")
-        if not 0.0 <= self.temperature <= 10.0:
+        if self.temperature is not None and not 0.0 <= self.temperature <= 10.0:
             raise RequestError(f"temperature is {self.temperature:g}; allowed is 0 (greedy) to 10, 1.0 is usual")
-        if math.isnan(self.top_p) or not 0.0 < self.top_p <= 1.0:
+        if self.top_p is not None and (math.isnan(self.top_p) or not 0.0 < self.top_p <= 1.0):
             raise RequestError(f"top-p is {self.top_p:g}; allowed is above 0 and at most 1, 0.98 is usual")
 
     def seeds(self) -> list[int]:

@@ -7,7 +7,7 @@ the events of the whole piece with the reason why it ended. Knows no engine and 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -52,7 +52,15 @@ class Take:
     """A mutable take; `ending` is None while it is being composed."""
 
     def __init__(
-        self, *, index: int, seed: int, prompt_ids: list[int], settings: Settings, text_rows: int, max_positions: int
+        self,
+        *,
+        index: int,
+        seed: int,
+        prompt_ids: list[int],
+        settings: Settings,
+        params: SamplingParams,
+        text_rows: int,
+        max_positions: int,
     ) -> None:
         self.index = index
         self.seed = seed
@@ -64,7 +72,9 @@ class Take:
         self.events: Events = FIRST.context
         """Every event so far, rests included, times from the start of the piece; complete at the end of a window."""
         self._prompt_ids = prompt_ids
-        self._settings = settings
+        self.settings = settings
+        self.params = params
+        """How to draw; budget and seed are set for each window."""
         self._text_rows = text_rows
         self._budget = max_positions - len(prompt_ids)
         self._target = None if settings.seconds is None else length_ticks(settings.seconds)
@@ -77,12 +87,7 @@ class Take:
     def request(self) -> Request:
         """The request for the current window; its prompt is the text's ids and the events already known."""
         context = (encode(self._window.context) + self._text_rows).tolist()
-        params = SamplingParams(
-            temperature=self._settings.temperature,
-            top_p=self._settings.top_p,
-            max_tokens=self._constraint.max_tokens,
-            seed=self._window_seed(),
-        )
+        params = replace(self.params, max_tokens=self._constraint.max_tokens, seed=self._window_seed())
         return Request(prompt_ids=self._prompt_ids + context, params=params, constraint=self._constraint)
 
     def push(self, token_id: int) -> bool:
@@ -168,4 +173,4 @@ class Take:
 
     def _is_stuck(self) -> bool:
         """Whether the take has used more windows than a piece of its length can need."""
-        return len(self.windows) >= 4 + math.ceil((self._settings.seconds or 0) / LEAST_SECONDS_PER_WINDOW)
+        return len(self.windows) >= 4 + math.ceil((self.settings.seconds or 0) / LEAST_SECONDS_PER_WINDOW)
