@@ -27,6 +27,9 @@ FORMAT_VERSION = 1
 """Of `midi_llm.json`: {"format_version", "prompt": {"prefix", "suffix", "bos"}, "name"?, "training"?, "sampling"?}."""
 
 
+_SAMPLING = {"temperature", "top_p", "max_instruments"}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptFormat:
     """How a checkpoint wants its text: `prefix` + text + `suffix`, after the tokenizer's BOS when `bos` holds."""
@@ -88,7 +91,7 @@ class CheckpointRecord:
     name: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, float] = field(default_factory=dict)
-    """Recommended "temperature" and "top_p" where they differ from the published checkpoint's."""
+    """Recommended "temperature", "top_p" and "max_instruments" where they differ from the published checkpoint's."""
 
 
 def tidy(text: str) -> str:
@@ -165,10 +168,12 @@ def read_record(folder: Path) -> CheckpointRecord:
     sampling = value.get("sampling", {})
     if (
         not isinstance(sampling, dict)
-        or not {"temperature", "top_p"}.issuperset(sampling)
+        or not _SAMPLING.issuperset(sampling)
         or not all(isinstance(number, int | float) and not isinstance(number, bool) for number in sampling.values())
     ):
-        raise CheckpointError(f"{path} has sampling {sampling!r}; it may hold the numbers temperature and top_p")
+        raise CheckpointError(
+            f"{path} has sampling {sampling!r}; it may hold the numbers {', '.join(sorted(_SAMPLING))}"
+        )
     known = PromptFormat(prefix=prompt["prefix"], suffix=prompt["suffix"], bos=prompt["bos"])
     return CheckpointRecord(prompt=known, name=name, training=training, sampling=sampling)
 

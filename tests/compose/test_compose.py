@@ -72,9 +72,29 @@ def test_a_later_window_repeats_the_prompt_and_at_most_half_of_the_events(make_c
 
 
 def test_a_piece_never_has_more_than_16_instruments_over_all_windows(make_composer) -> None:
-    piece = make_composer(make_composer.engine(stride=5, max_positions=700)).compose(TEXT, Settings(seconds=40, seed=8))
+    composer = make_composer(make_composer.engine(stride=5, max_positions=700))
+    piece = composer.compose("something calm", Settings(seconds=40, seed=8))
     assert len(piece.windows) > 2
-    assert len(piece.score.tracks) <= 16
+    assert 10 < len(piece.score.tracks) <= 16
+
+
+def test_a_model_s_own_bound_on_instruments_holds_over_all_windows(make_composer) -> None:
+    composer = make_composer(make_composer.engine(stride=5, max_positions=700))
+    composer.max_instruments = 4
+    piece = composer.compose("something calm", Settings(seconds=40, seed=8))
+    assert len(piece.windows) > 2
+    assert len(piece.score.tracks) == 4
+
+
+def test_only_instruments_that_fit_the_prompt_are_used_over_all_windows(make_composer) -> None:
+    composer = make_composer(make_composer.engine(stride=5, max_positions=700))
+    text = "a rock song with violin"
+    piece = composer.compose(text, Settings(seconds=40, seed=8))
+    used = {track.instrument for track in piece.score.tracks}
+    assert len(piece.windows) > 2
+    assert {40, 128} <= used <= {40, 128, 32, 33, 34}
+    free = composer.compose(text, Settings(seconds=40, seed=8, parse=False))
+    assert len(free.score.tracks) > 5
 
 
 def test_a_seed_gives_the_same_piece_and_another_seed_another(make_composer) -> None:

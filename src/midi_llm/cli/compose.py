@@ -73,6 +73,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     add("--model", default=DEFAULT_MODEL, metavar="NAME|DIR|ID", help=f"see midi-llm models (default {DEFAULT_MODEL})")
     add("--engine", default=DEFAULT_ENGINE, metavar="ENGINE", help="auto, onnx or torch (default auto)")
+    add("--no-parse", action="store_true", help="do not bind the take to the instruments that the prompt names")
     add("--json", action="store_true", help="print a JSON description of the takes instead of their paths")
     add("--keep-partial", action="store_true", help="on Ctrl-C save what has been composed so far")
     add("--force", action="store_true", help="overwrite existing files")
@@ -92,7 +93,12 @@ def seconds(text: str) -> float | None:
 def run(args: argparse.Namespace) -> int:
     """Compose, save, and say where; returns the exit code."""
     wishes = Settings(
-        seconds=args.seconds, takes=args.takes, seed=args.seed, temperature=args.temperature, top_p=args.top_p
+        seconds=args.seconds,
+        takes=args.takes,
+        seed=args.seed,
+        temperature=args.temperature,
+        top_p=args.top_p,
+        parse=not args.no_parse,
     )
     if not args.prompt.strip():
         raise PromptError('the prompt is empty; describe the music in words, such as "a calm piano piece"')

@@ -32,6 +32,7 @@ def compose(
     top_p: float | None = None,
     model: str = DEFAULT_MODEL,
     engine: str = DEFAULT_ENGINE,
+    parse: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Piece:
@@ -40,6 +41,7 @@ def compose(
     `seconds` is the length asked for (1 to 600; None: the model decides, within one window of its context). A `seed`
     is drawn when None; the piece records it. `temperature` and `top_p` None: as the model
     recommends. `model` is a name, a folder or a hub id; `engine` is auto, onnx or torch.
+    `parse` keeps to the instruments that the prompt names (and to those that fit them).
     `on_progress` is called after every note; `cancel`, once set, returns what there is. Raises `MidiLLMError`s.
     """
     return compose_takes(
@@ -51,6 +53,7 @@ def compose(
         top_p=top_p,
         model=model,
         engine=engine,
+        parse=parse,
         on_progress=on_progress,
         cancel=cancel,
     )[0]
@@ -66,11 +69,12 @@ def compose_takes(
     top_p: float | None = None,
     model: str = DEFAULT_MODEL,
     engine: str = DEFAULT_ENGINE,
+    parse: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> list[Piece]:
     """Compose `takes` pieces side by side, with the seeds `seed`, `seed + 1`, …; otherwise as `compose`."""
-    settings = Settings(seconds=seconds, takes=takes, seed=seed, temperature=temperature, top_p=top_p)
+    settings = Settings(seconds=seconds, takes=takes, seed=seed, temperature=temperature, top_p=top_p, parse=parse)
     from midi_llm.compose.composer import Composer
 
     with Composer.open(model, engine=engine) as composer:

@@ -28,7 +28,8 @@ MAX_SEED = 2**32 - 1
 class Settings:
     """One checked wish. `seconds` None leaves the length to the model, within one window of its context.
 
-    `temperature` and `top_p` None take what the model recommends.
+    `temperature` and `top_p` None take what the model recommends. `parse`: only instruments that fit those named in the
+    prompt are used.
     """
 
     seconds: float | None = DEFAULT_SECONDS
@@ -36,6 +37,7 @@ class Settings:
     seed: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+    parse: bool = True
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not MIN_SECONDS <= self.seconds <= MAX_SECONDS:

@@ -22,7 +22,7 @@ from midi_llm.tokens.codec import Events, decode, encode
 from midi_llm.tokens.grammar import MAX_MELODIC, TRIPLET, EventGrammar
 from midi_llm.tokens.rests import remove_rests
 from midi_llm.tokens.salvage import DecodeReport, salvage
-from midi_llm.tokens.vocab import MAX_TIME_TICKS, REST, TICKS_PER_SECOND
+from midi_llm.tokens.vocab import MAX_INSTRUMENTS, MAX_TIME_TICKS, REST, TICKS_PER_SECOND
 
 Ending = Literal["own", "asked", "full", "cancelled"]
 """`own`: the model ended the piece; `asked`: it ends at the length asked for; `full`: the context held no more
@@ -35,7 +35,7 @@ LEAST_SECONDS_PER_WINDOW = 2
 class InstrumentBounds(TypedDict, total=False):
     """Settings of `EventGrammar`."""
 
-    instruments: frozenset[int]
+    instruments: frozenset[int] | None
     max_instruments: int
 
 
@@ -59,6 +59,8 @@ class Take:
         prompt_ids: list[int],
         settings: Settings,
         params: SamplingParams,
+        instruments: frozenset[int] | None = None,
+        max_instruments: int = MAX_INSTRUMENTS,
         text_rows: int,
         max_positions: int,
     ) -> None:
@@ -75,6 +77,8 @@ class Take:
         self.settings = settings
         self.params = params
         """How to draw; budget and seed are set for each window."""
+        self._allowed = instruments
+        self._max_instruments = max_instruments
         self._text_rows = text_rows
         self._budget = max_positions - len(prompt_ids)
         self._target = None if settings.seconds is None else length_ticks(settings.seconds)
@@ -157,14 +161,18 @@ class Take:
     def _instruments(self, window: Window) -> InstrumentBounds:
         """How many instruments, or which ones, a window may use.
 
-        The grammar counts those of one window; this keeps the whole piece within 15 melodic ones and drums.
+        The grammar counts those of one window; this keeps the whole piece within its bounds and 15 melodic ones.
         """
         used = set(remove_rests(self.events)[:, 2].tolist())
         here = set(remove_rests(window.context)[:, 2].tolist())
-        room = MAX_MELODIC - len(used - {DRUMS})
-        if not used:
-            return {}
-        return {"max_instruments": len(here) + room} if room > 0 else {"instruments": frozenset(used | {DRUMS})}
+        room = min(MAX_MELODIC - len(used - {DRUMS}), self._max_instruments - len(used))
+        if room <= 0:
+            more = {DRUMS} if len(used) < self._max_instruments else set()
+            return {"instruments": frozenset(used | (more if self._allowed is None else more & self._allowed))}
+        bounds = InstrumentBounds(max_instruments=len(here) + room)
+        if self._allowed is not None:
+            bounds["instruments"] = self._allowed
+        return bounds
 
     def _window_seed(self) -> int:
         """The take's seed for the first window, and one derived from it for every later one."""
