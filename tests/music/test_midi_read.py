@@ -209,6 +209,29 @@ def test_notes_equal_a_walk_over_mido_messages_bit_for_bit(tracks: list[bytes], 
     assert rows(parse_midi(content)) == amt_walk(content)
 
 
+NOTE = st.builds(
+    lambda wait, pitch, channel, length: on(wait, pitch, channel) + off(length, pitch, channel),
+    st.integers(0, 3),
+    st.integers(60, 61),
+    st.sampled_from([0, 1, 9]),
+    st.integers(0, 3),
+)
+CHANGE = st.builds(program, st.integers(0, 2), st.integers(0, 2), st.sampled_from([0, 1, 9]))
+WHOLE_NOTES = st.lists(NOTE | CHANGE, max_size=12).map(b"".join)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(WHOLE_NOTES, min_size=1, max_size=4))
+def test_notes_that_all_end_equal_the_walk_also_across_tracks_and_program_changes(tracks: list[bytes]) -> None:
+    content = midi(*tracks)
+    assert rows(parse_midi(content)) == amt_walk(content)
+
+
+def test_a_program_change_while_a_note_sounds_leaves_it_without_its_note_off() -> None:
+    body = on(0, 60) + program(240, 5) + on(0, 60) + off(240, 60) + program(0, 0) + off(480, 60)
+    assert rows(parse_midi(midi(body))) == [(0.0, 1.0, 0, 60), (0.25, 0.25, 5, 60)] == amt_walk(midi(body))
+
+
 def test_a_long_track_equals_the_walk_over_mido_messages() -> None:
     rng = np.random.default_rng(1)
     body = b"".join(

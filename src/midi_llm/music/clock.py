@@ -8,19 +8,21 @@ SMPTE divisions have seconds without tempo; type 2 patterns follow each other. A
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from midi_llm.music.score import Tempo, TimeSignature
 from midi_llm.music.smf import (
-    META,
     META_END_OF_TRACK,
     META_TEMPO,
     META_TIME_SIGNATURE,
     IntArray,
     Messages,
     MidiBytes,
+    meta_payload,
 )
 
 _DEFAULT_MICROSECONDS = 500_000
@@ -28,16 +30,21 @@ _NTSC_FRAMES = 29
 _NTSC_RATE = 30_000 / 1_001
 _MAX_METRE_POWER = 6
 
+_Value = TypeVar("_Value", int, bytes)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clock:
     """Ticks to seconds. `tick` [n] is when each message of the file stands on one time line.
 
-    `knots` are the distinct ticks of messages and `at` their seconds; `tempo_ticks`/`micros` is the tempo map
-    (microseconds per quarter note).
+    `merged` [m] are the messages but end-of-track by tick, then by track, and `times` [m] their seconds. `knots` are
+    the distinct ticks of those and `at` their seconds; `tempo_ticks`/`micros` is the tempo map (microseconds per
+    quarter note).
     """
 
     tick: IntArray
+    merged: IntArray
+    times: npt.NDArray[np.float64]
     knots: IntArray
     at: npt.NDArray[np.float64]
     tempo_ticks: IntArray
@@ -50,14 +57,22 @@ class Clock:
         return self.at[np.minimum(np.searchsorted(self.knots, tick), len(self.knots) - 1)]
 
 
-def make_clock(midi: MidiBytes, messages: Messages) -> Clock:
-    """Build the clock of a file; of several tempos at one tick the last one counts."""
+def make_clock(midi: MidiBytes, messages: Messages, metas: dict[int, list[int]]) -> Clock:
+    """Build the clock of a file from its messages and `metas_by_type`; the last of several tempos at a tick counts."""
     tick = _timeline(midi, messages)
-    counted = tick[~((messages.status == META) & (messages.data1 == META_END_OF_TRACK))]
-    knots = np.sort(counted, kind="stable")  # merges the sorted runs of the tracks
-    knots = knots[np.diff(knots, prepend=-1) != 0]
-    steps = np.diff(knots, prepend=0)
-    tempo_ticks, micros = _tempos(midi, messages, tick)
+    merged = np.argsort(tick, kind="stable")  # merges the sorted runs of the tracks
+    counts = np.ones(len(tick), np.bool_)
+    counts[metas.get(META_END_OF_TRACK, [])] = False
+    merged = merged[np.flatnonzero(counts[merged])]
+    ticks = tick[merged]
+    is_knot = np.ones(len(ticks), np.bool_)
+    np.not_equal(ticks[1:], ticks[:-1], out=is_knot[1:])
+    knots = ticks[np.flatnonzero(is_knot)]
+    steps = knots.copy()
+    steps[1:] -= knots[:-1]
+    payloads = _payloads(midi, messages, tick, metas.get(META_TEMPO, []), length=3)
+    tempos = [(at_tick, int.from_bytes(payload, "big")) for at_tick, payload in payloads if any(payload)]
+    tempo_ticks, micros = np.array(tempos, np.int64).reshape(-1, 2).T
     if midi.division < 0:
         frames = -(midi.division >> 8)
         rate = _NTSC_RATE if frames == _NTSC_FRAMES else float(frames)
@@ -65,33 +80,34 @@ def make_clock(midi: MidiBytes, messages: Messages) -> Clock:
     else:
         scale = np.concatenate(([_DEFAULT_MICROSECONDS], micros)) * 1e-6 / midi.division
         at = np.cumsum(steps * scale[np.searchsorted(tempo_ticks, knots, side="left")])
-    return Clock(tick=tick, knots=knots, at=at, tempo_ticks=tempo_ticks, micros=micros)
+    times = at[np.cumsum(is_knot) - 1]
+    return Clock(tick=tick, merged=merged, times=times, knots=knots, at=at, tempo_ticks=tempo_ticks, micros=micros)
 
 
 def tempo_map(clock: Clock) -> tuple[Tempo, ...]:
     """List the tempos in seconds; the last one at a tick counts, repetitions are left out."""
-    last = np.diff(clock.tempo_ticks, append=-1) != 0
-    micros = clock.micros[last]
-    new = np.diff(micros, prepend=0) != 0
-    times = clock.seconds(clock.tempo_ticks[last][new])
-    return tuple(
-        Tempo(time=time, bpm=60e6 / value) for time, value in zip(times.tolist(), micros[new].tolist(), strict=True)
-    )
+    times = clock.seconds(clock.tempo_ticks).tolist()
+    values = _changes(dict(zip(times, clock.micros.tolist(), strict=True)))
+    return tuple(Tempo(time=time, bpm=60e6 / micros) for time, micros in values)
 
 
-def metre_map(midi: MidiBytes, messages: Messages, clock: Clock) -> tuple[TimeSignature, ...]:
+def metre_map(
+    midi: MidiBytes, messages: Messages, metas: dict[int, list[int]], clock: Clock
+) -> tuple[TimeSignature, ...]:
     """List the metres in seconds; the last one at a tick counts, repetitions and impossible ones are left out."""
-    ticks, payload = _payloads(midi, messages, clock.tick, kind=META_TIME_SIGNATURE, length=4)
-    legal = (payload[:, 0] > 0) & (payload[:, 1] <= _MAX_METRE_POWER)
-    ticks, payload = ticks[legal], payload[legal]
-    last = np.diff(ticks, append=-1) != 0
-    ticks, payload = ticks[last], payload[last, :2]
-    new = np.diff(payload, axis=0, prepend=0).any(axis=1)
-    times = clock.seconds(ticks[new]).tolist()
+    payloads = _payloads(midi, messages, clock.tick, metas.get(META_TIME_SIGNATURE, []), length=4)
+    legal = [(at, payload[:2]) for at, payload in payloads if payload[0] > 0 and payload[1] <= _MAX_METRE_POWER]
+    times = clock.seconds(np.array([at for at, _ in legal], np.int64)).tolist()
+    values = _changes(dict(zip(times, (metre for _, metre in legal), strict=True)))
     return tuple(
-        TimeSignature(time=time, numerator=numerator, denominator=1 << power)
-        for time, (numerator, power) in zip(times, payload[new].tolist(), strict=True)
+        TimeSignature(time=time, numerator=numerator, denominator=1 << power) for time, (numerator, power) in values
     )
+
+
+def _changes(values: dict[float, _Value]) -> list[tuple[float, _Value]]:
+    """The items of `values` in which the value differs from that of the item before."""
+    items = list(values.items())
+    return items[:1] + [item for before, item in pairwise(items) if item[1] != before[1]]
 
 
 def _timeline(midi: MidiBytes, messages: Messages) -> IntArray:
@@ -103,17 +119,13 @@ def _timeline(midi: MidiBytes, messages: Messages) -> IntArray:
     return messages.tick + (np.cumsum(length) - length)[messages.track]
 
 
-def _tempos(midi: MidiBytes, messages: Messages, tick: IntArray) -> tuple[IntArray, IntArray]:
-    ticks, payload = _payloads(midi, messages, tick, kind=META_TEMPO, length=3)
-    micros = payload @ np.array([65_536, 256, 1])
-    return ticks[micros > 0], micros[micros > 0]
-
-
 def _payloads(
-    midi: MidiBytes, messages: Messages, tick: IntArray, *, kind: int, length: int
-) -> tuple[IntArray, IntArray]:
-    """Ticks [n] and payloads [n, length] of all meta messages of a kind in merged order; other lengths are ignored."""
-    chosen = np.flatnonzero((messages.status == META) & (messages.data1 == kind) & (messages.data2 == length))
-    chosen = chosen[np.argsort(tick[chosen], kind="stable")]
-    payload = midi.data[messages.body[chosen][:, None] + 2 + np.arange(length)]
-    return tick[chosen], payload.astype(np.int64)
+    midi: MidiBytes, messages: Messages, tick: IntArray, metas: list[int], *, length: int
+) -> list[tuple[int, bytes]]:
+    """Ticks and payloads of the messages `metas` in merged order; other lengths are ignored."""
+    found = [
+        (at, payload)
+        for at, body in zip(tick[metas].tolist(), messages.body[metas].tolist(), strict=True)
+        if len(payload := meta_payload(midi, body)) == length
+    ]
+    return sorted(found, key=lambda item: item[0])
