@@ -16,12 +16,16 @@ rows() { # name rows length seed split captioned
 rows rows1 12800 512 11 train 0.7
 rows valid1 128 512 9 valid 0.7
 rows rows2 1760 2048 12 train 1.0
+rows rows3 1360 1024 13 train 1.0
 rows valid2 32 2048 10 valid 1.0
 
-midi-llm train nano_stage1 --rows "$out/rows1" --validation "$out/valid1" --out "$out/stage1"
-midi-llm train nano_stage2 --rows "$out/rows2" --validation "$out/valid2" --out "$out/stage2" --start-from "$out/stage1"
+train() { # recipe rows validation out [more]
+  midi-llm train "$1" --rows "$out/$2" --validation "$out/$3" --out "$out/$4" "${@:5}"
+}
+train nano_stage1 rows1 valid1 stage1
+train nano_stage2 rows2 valid2 stage2 --start-from "$out/stage1"
 rm -rf "$out/checkpoint"
-midi-llm train nano_stage2 --rows "$out/rows2" --validation "$out/valid2" --out "$out/stage2" --start-from "$out/stage1" \
+train nano_stage2_short rows3 valid2 stage3 --start-from "$out/stage2" \
   --checkpoint "$out/checkpoint" --tokenizer "$out/tokenizer.json"
 midi-llm data attribution --corpus "$corpus" --out "$out/checkpoint/ATTRIBUTION.md"
 midi-llm export "$out/checkpoint" --precision int8

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-RECIPES = ("nano_stage1", "nano_stage2", "tiny_cpu")
+RECIPES = ("nano_stage1", "nano_stage2", "nano_stage2_short", "tiny_cpu")
 
 
 def register(parser: argparse.ArgumentParser) -> None:

@@ -149,15 +149,16 @@ def save_checkpoint(
     *,
     name: str = "",
     training: dict[str, Any] | None = None,
+    sampling: dict[str, float] | None = None,
     dtype: Dtype = "bfloat16",
     replace: bool = False,
 ) -> Path:
     """Write a checkpoint to `folder` in one step: readers see the old folder, or the new one, never a half.
 
     `state` holds torch tensors or numpy arrays under transformers' names (a tied lm_head is left out), `config` is a
-    LlamaConfig or its fields, `tokenizer` an object or a folder that has tokenizer.json. `training` goes to
-    midi_llm.json. Raises `OutputError` when `folder` exists and not `replace`, `CheckpointError` when the parts do not
-    fit together or a weight is not finite (nothing is written then).
+    LlamaConfig or its fields, `tokenizer` an object or a folder that has tokenizer.json. `training` and
+    `sampling` go to midi_llm.json. Raises `OutputError` when `folder` exists and not `replace`, `CheckpointError` when
+    the parts do not fit together or a weight is not finite (nothing is written then).
     """
     fields = _config_fields(config, dtype)
     arrays = _FiniteArrays({key: value for key, value in state.items() if not _is_tied_head(key, state, fields)})
@@ -165,7 +166,8 @@ def save_checkpoint(
         (partial / CONFIG_FILE).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
         write_safetensors(partial / WEIGHTS_FILE, arrays, dtype=STORED[dtype])
         _write_tokenizer(tokenizer, partial, fields)
-        write_record(partial, CheckpointRecord(prompt=prompt_format, name=name, training=training or {}))
+        record = CheckpointRecord(prompt=prompt_format, name=name, training=training or {}, sampling=sampling or {})
+        write_record(partial, record)
         info = verify_checkpoint(partial)
         prompt_format.encode("a", load_tokenizer(partial), info.text_rows)  # the tokenizer belongs to these weights
     return folder

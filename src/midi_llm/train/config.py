@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from midi_llm.errors import DatasetError
 
+NANO_SAMPLING = {"max_instruments": 6.0}
+"""Recommended with the small model's weights: unbound it drifts to 11 instruments in 15 s (docs/log.md 2026-11-23)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelShape:
@@ -68,6 +71,22 @@ def nano_stage1(*, steps: int = 800) -> TrainConfig:
 def nano_stage2(*, steps: int = 440) -> TrainConfig:
     """Stage 2 of the bundled model: captioned windows, loss on the music alone, full length, falling learning rate."""
     return TrainConfig(name="nano_stage2", steps=steps, batch_rows=4, warmup_steps=20, decay_from=0.15, seed=2)
+
+
+def nano_stage2_short(*, steps: int = 170) -> TrainConfig:
+    """Stage 2, continued on rows of half the length at half the peak rate: more prompts a step, falling to zero."""
+    return TrainConfig(
+        name="nano_stage2_short",
+        steps=steps,
+        batch_rows=8,
+        muon_lr=0.01,
+        adam_lr=1e-3,
+        warmup_steps=10,
+        decay_from=0.0,
+        validate_every=170,
+        checkpoint_every=50,
+        seed=3,
+    )
 
 
 def tiny_cpu(*, steps: int = 4, text_rows: int = 512) -> TrainConfig:

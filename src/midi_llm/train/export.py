@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from midi_llm.data.rows import NANO_PROMPT
 from midi_llm.errors import DatasetError
 from midi_llm.model.checkpoint import save_checkpoint
-from midi_llm.train.config import ModelShape
+from midi_llm.train.config import NANO_SAMPLING, ModelShape
 from midi_llm.train.model import StructuredLlama, llama_config
 
 
@@ -34,5 +34,12 @@ def export_stage(stage: Path, folder: Path, *, tokenizer: Tokenizer, name: str) 
     model.load_state_dict(state["model"])
     training = {"stage": config["name"], "steps": state["step"], "config": config}
     return save_checkpoint(
-        model.llama_state(), llama_config(model.shape), tokenizer, NANO_PROMPT, folder, name=name, training=training
+        model.llama_state(),
+        llama_config(model.shape),
+        tokenizer,
+        NANO_PROMPT,
+        folder,
+        name=name,
+        training=training,
+        sampling=NANO_SAMPLING,
     )
