@@ -72,6 +72,18 @@ def test_a_stopped_run_goes_on_with_equal_losses_and_weights(rows, tmp_path):
         assert torch.equal(one, two), name
 
 
+def test_steps_after_the_last_state_are_taken_and_logged_again(rows, tmp_path):
+    trainer(rows, tmp_path / "whole").run()
+    killed = trainer(rows, tmp_path / "killed")
+    killed.run(until=2)
+    killed.save_state = lambda: None  # as after kill -9: step 3 was logged, its state was not written
+    killed.run(until=3)
+    with (tmp_path / "killed/logbook.jsonl").open("a") as logbook:
+        logbook.write('{"step": 4, "lo')  # a line cut short
+    trainer(rows, tmp_path / "killed").run()
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+
+
 def test_resuming_with_other_settings_names_them(rows, tmp_path):
     trainer(rows, tmp_path).run(until=1)
     with pytest.raises(DatasetError, match="adam_lr, steps differ"):

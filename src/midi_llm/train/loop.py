@@ -159,6 +159,17 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self._muon.load_state_dict(state["muon"])
         self._adam.load_state_dict(state["adam"])
+        self._rewind_logbook()
+
+    def _rewind_logbook(self) -> None:
+        """Drop the lines of steps after the state: they will be taken again."""
+        path = self._out / "logbook.jsonl"
+        if path.exists():
+            lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+            kept = [line + "\n" for line in lines if json.loads(line)["step"] <= self.step]
+            temporary = path.with_name(".logbook.jsonl")
+            temporary.write_text("".join(kept), encoding="utf-8")
+            temporary.replace(path)
 
     def _start_from(self, path: Path) -> None:
         """Take the weights of another stage's state, and nothing else."""
