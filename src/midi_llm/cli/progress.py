@@ -62,7 +62,7 @@ def describe(piece: Piece, path: object) -> str:
         f"{path}",
         f"  instruments  {', '.join(piece.instruments)}",
         f"  length       {piece.seconds:.1f} s, {piece.score.note_count} notes, {ENDINGS[piece.ending]}",
-        f"  tempo        {piece.tempo:g} bpm",
+        f"  tempo        {piece.tempo:g} bpm in the file (beats are not tracked yet)",
         f"  seed         {piece.seed} ({piece.model}, {piece.engine}, temperature {piece.temperature:g},"
         f" top-p {piece.top_p:g})",
         f"  time taken   {piece.seconds_taken:.1f} s, RTF {piece.rtf:.1f}",
