@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import midi_llm
-from midi_llm.cli.arguments import PROGRAM, parse
+from midi_llm.cli.arguments import COMMANDS, PROGRAM, parse
 from midi_llm.cli.reference import reference
 from midi_llm.errors import CheckpointError
 from midi_llm.model.catalog import resolve_model
@@ -26,7 +26,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 @pytest.mark.parametrize("argv", [argv[1:] for argv in SHELL if argv[:1] == [PROGRAM]], ids=shlex.join)
 def test_a_command_of_the_readme_is_understood(argv: list[str]) -> None:
     command, args = parse(argv)
-    assert command in {"compose", "tokens", "roll", "models", "export"}
+    assert command in COMMANDS
     assert args is not None
 
 
