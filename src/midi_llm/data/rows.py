@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -172,7 +173,8 @@ def build_rows(
     sources: Counter[str] = Counter()
     chunks = [range(i, min(i + 64, spec.rows)) for i in range(0, spec.rows, 64)]
     state = (corpus_dir, tokenizer.to_str(), prompt_format, spec)
-    with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=state) as pool:
+    context = multiprocessing.get_context("spawn")  # forking a process that has threads is not safe
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=state) as pool:
         for chunk, made in zip(chunks, pool.map(_work, chunks), strict=True):
             for index, (ids, start, source) in zip(chunk, made, strict=True):
                 rows[index, : len(ids)] = ids
