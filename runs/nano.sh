@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The bundled model, from the corpus to a checkpoint with its ONNX files. Run it again after a stop: it resumes exactly.
 #   runs/nano.sh CORPUS_DIR [OUT_DIR]
-# About 80 minutes on 2 CPU cores. Needs: pip install 'midi-llm[train,export]'.
+# About 100 minutes on 2 CPU cores. Needs: pip install 'midi-llm[train,export]'.
 set -euo pipefail
 corpus=${1:?"usage: runs/nano.sh CORPUS_DIR [OUT_DIR] (a folder with corpus.zip and manifest.jsonl.gz)"}
 out=${2:-out/nano}
