@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from midi_llm.music.instruments import instrument_name
 
 FACTS = Facts(
     instruments=("Electric Guitar (clean)", "Drums"), solo=False, genres=("rock",), moods=("calm", "dark"), bpm=125.0,
-    metre=(4, 4), key="C major", notes_per_second=20.0,
+    metre=(4, 4), key="C major", relative_density=20.0,
 )  # fmt: skip
 
 
@@ -39,9 +40,19 @@ def test_a_caption_states_only_numbers_and_keys_that_hold():
         assert "slow" not in text
 
 
+@pytest.mark.parametrize(
+    ("density", "said", "never"),
+    [(2.0, "sparse", "dense|busy|many"), (7.0, "moderate", "sparse|few|dense"), (14.0, "dense", "sparse|few|moderate")],
+)
+def test_density_is_said_often_and_truly(density, said, never):
+    texts = many(replace(FACTS, relative_density=density))
+    assert sum(said in text.lower() for text in texts) > 40
+    assert not any(re.search(never, text.lower()) for text in texts)
+
+
 def test_unknown_facts_are_never_stated():
     facts = Facts(
-        instruments=("Flute",), solo=True, genres=(), moods=(), bpm=None, metre=None, key=None, notes_per_second=8
+        instruments=("Flute",), solo=True, genres=(), moods=(), bpm=None, metre=None, key=None, relative_density=9.5
     )
     for text in many(facts):
         assert not re.search(r"\d|bpm|major|minor|dense|sparse|fast|slow", text.lower()), text
@@ -60,7 +71,7 @@ def test_facts_are_counted_in_the_window():
     assert facts.instruments == ("Acoustic Grand Piano", "Drums")
     assert facts.solo is False
     assert facts.moods == ("sad",)
-    assert facts.notes_per_second == pytest.approx(len(window.events) / window.seconds)
+    assert facts.relative_density == pytest.approx(len(window.events) / window.seconds / 2**0.5)
 
 
 def test_every_spoken_name_belongs_to_an_instrument():

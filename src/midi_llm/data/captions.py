@@ -17,7 +17,21 @@ from midi_llm.data.windows import Window
 from midi_llm.data.wording import OPENINGS, SPOKEN, USES, WITH
 from midi_llm.music.instruments import instrument_name
 
-SPARSE_NOTES_PER_SECOND, DENSE_NOTES_PER_SECOND = 4.0, 12.0
+DENSITY_WORDS: tuple[tuple[float, float, tuple[str, ...]], ...] = (
+    (0.0, 3.0, ("very sparse", "with very few notes", "minimal", "very simple and sparse", "almost empty")),
+    (0.0, 4.5, ("sparse", "with few notes", "simple and sparse", "minimalist", "with a lot of space", "few notes")),
+    (5.5, 9.0, ("moderately busy", "with a moderate number of notes", "medium density")),
+    (10.0, np.inf, ("dense", "with many notes", "busy", "busy and full", "a busy arrangement", "many notes")),
+    (
+        13.0,
+        np.inf,
+        ("very dense", "with very many notes", "extremely busy", "packed with notes", "virtuosic and dense"),
+    ),
+)
+"""What may be said from and below which `relative_density` (measured over training windows, docs/log.md 2026-11-24:
+the 20th percentile is 4.5, the median 7.3, the 80th percentile 10.8)."""
+DENSITY_SAID = 0.6
+"""Share of captions that mention density where a word for it holds: it has to be learned from these mentions."""
 MAIN_SHARE = 0.08
 """An instrument is worth naming when it plays at least this share of the window's notes."""
 
@@ -33,7 +47,15 @@ class Facts:
     bpm: float | None
     metre: tuple[int, int] | None
     key: str | None
-    notes_per_second: float
+    relative_density: float
+
+
+def relative_density(notes_per_second: float, instruments: int) -> float:
+    """Notes a second over the root of the number of instruments: a duo of 9 is as busy as a solo of 6.4.
+
+    Over training windows the median of notes a second grows about so: 6.3 alone, 10.7 for 3, 19.6 for 6 instruments.
+    """
+    return float(notes_per_second / np.sqrt(max(instruments, 1)))
 
 
 def window_facts(window: Window, meta: Mapping[str, Any]) -> Facts:
@@ -50,7 +72,7 @@ def window_facts(window: Window, meta: Mapping[str, Any]) -> Facts:
         bpm=window.bpm,
         metre=window.metre,
         key=window.key,
-        notes_per_second=len(window.events) / max(window.seconds, 1.0),
+        relative_density=relative_density(len(window.events) / max(window.seconds, 1.0), len(instruments)),
     )
 
 
@@ -89,11 +111,9 @@ def _details(facts: Facts, moods: Sequence[str], rng: np.random.Generator) -> li
         details.append(str(rng.choice(("in {}", "in the key of {}", "key: {}"))).format(facts.key))
     if facts.metre and rng.random() < 0.15:
         details.append(str(rng.choice(("in {}/{}", "{}/{} time", "in {}/{} time"))).format(*facts.metre))
-    if rng.random() < 0.25:
-        if facts.notes_per_second < SPARSE_NOTES_PER_SECOND:
-            details.append(str(rng.choice(("sparse", "with few notes", "simple and sparse", "minimal"))))
-        elif facts.notes_per_second > DENSE_NOTES_PER_SECOND:
-            details.append(str(rng.choice(("dense", "with many notes", "busy and full", "a busy arrangement"))))
+    words = [word for low, high, group in DENSITY_WORDS if low <= facts.relative_density < high for word in group]
+    if words and rng.random() < DENSITY_SAID:
+        details.append(str(rng.choice(words)))
     uses = [use for mood in moods for use in USES.get(mood, ())]
     if uses and rng.random() < 0.4:
         details.append(str(rng.choice(uses)))
