@@ -1,13 +1,77 @@
-"""Plain facts about a score: density, who sounds how long, how many notes sound together.
+"""Plain facts about notes: density, who sounds how long, how many sound together, register, articulation, swing.
 
-In: a `Score`. Out: numbers; times in seconds. Vectorised. Key, metre and captions are elsewhere.
+In: a `Score`, or a `NoteTable`: its notes laid flat. Out: numbers; times in seconds. Vectorised. Key, chords and
+repetition are in their own modules; captions are elsewhere.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass, fields
 
-from midi_llm.music.score import NoteArray, Score
+import numpy as np
+import numpy.typing as npt
+
+from midi_llm.music.score import NOTE_DTYPE, NoteArray, Score
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+STEEL_DRUMS = 114
+LAST_PITCHED = 112
+"""General MIDI 113-128 are percussion, effects and the drum kit, steel drums excepted."""
+
+MIN_INTERVALS = 8
+"""Articulation is judged from at least so many onsets that are followed by another one of the same instrument ..."""
+LONGEST_INTERVAL_SECONDS = 1.0
+"""... within this time: a longer gap is a rest, not the end of a short note."""
+
+ON_BEAT = 0.12
+"""An onset within this share of a beat from the beat belongs to the beat."""
+OFFBEAT = (0.42, 0.72)
+"""Where the second eighth of a beat may lie: 0.5 is straight, 2/3 is triplet swing; 3/4 is a dotted rhythm."""
+MIN_OFFBEATS = 12
+MIN_OFFBEAT_SHARE = 0.6
+MAX_OFFBEAT_SPREAD = 0.06
+"""Swing is stated for at least 12 beats split in two, which are 60 % of all split beats, and whose offbeats agree
+(interquartile range in beats)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class NoteTable:
+    """Notes of all instruments laid flat: parallel arrays [n], by onset. `start` and `duration` are seconds."""
+
+    start: Floats
+    duration: Floats
+    instrument: Integers
+    pitch: Integers
+    velocity: Integers
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> NoteTable:
+        """The notes at which `mask` [n] is true."""
+        return NoteTable(**{field.name: getattr(self, field.name)[mask] for field in fields(self)})
+
+    def pitched(self) -> NoteTable:
+        """The notes whose pitch is heard as one: no drums, no percussion, no sound effects."""
+        return self.where((self.instrument <= LAST_PITCHED) | (self.instrument == STEEL_DRUMS))
+
+
+def note_table(score: Score) -> NoteTable:
+    """All notes of `score` laid flat, in order of onset (stable)."""
+    notes = np.concatenate([np.empty(0, NOTE_DTYPE), *(track.notes for track in score.tracks)])
+    counts = [len(track.notes) for track in score.tracks]
+    instrument = np.repeat(np.array([track.instrument for track in score.tracks], np.int64), counts)
+    order = np.argsort(notes["time"], kind="stable")
+    notes = notes[order]
+    return NoteTable(
+        start=notes["time"],
+        duration=notes["duration"],
+        instrument=instrument[order],
+        pitch=notes["pitch"].astype(np.int64),
+        velocity=notes["velocity"].astype(np.int64),
+    )
 
 
 def note_density(score: Score) -> float:
@@ -21,11 +85,16 @@ def note_density(score: Score) -> float:
 
 def sounding_time(notes: NoteArray) -> float:
     """Measure the seconds during which at least one of `notes` sounds (overlaps count once)."""
-    if not len(notes):
+    return covered_seconds(notes["time"], notes["duration"])
+
+
+def covered_seconds(start: Floats, duration: Floats) -> float:
+    """Measure the seconds that spans [n] cover together (overlaps count once); 0.0 for none."""
+    if not len(start):
         return 0.0
-    order = np.argsort(notes["time"], kind="stable")
-    start = notes["time"][order]
-    reach = np.maximum.accumulate(start + notes["duration"][order])
+    order = np.argsort(start, kind="stable")
+    start = start[order]
+    reach = np.maximum.accumulate(start + duration[order])
     silence = np.maximum(start[1:] - reach[:-1], 0.0).sum()
     return float(reach[-1] - start[0] - silence)
 
@@ -53,3 +122,63 @@ def max_polyphony(score: Score) -> int:
     change = np.repeat((-1, 1), len(start))
     order = np.argsort(times, kind="stable")  # ends come first at an equal time
     return max(int(np.cumsum(change[order]).max()), 1)
+
+
+def mean_polyphony(notes: NoteTable) -> float:
+    """Count the notes that sound together on average, over the time in which any sounds; 0.0 where none does."""
+    covered = covered_seconds(notes.start, notes.duration)
+    return float(notes.duration.sum()) / covered if covered > 0 else 0.0
+
+
+def mean_pitch(notes: NoteTable) -> float | None:
+    """Average MIDI pitch, weighted by duration; None where nothing sounds."""
+    total = float(notes.duration.sum())
+    return float((notes.pitch * notes.duration).sum()) / total if total > 0 else None
+
+
+def articulation(notes: NoteTable) -> float | None:
+    """Median of duration / time to the next onset of the same instrument: below 0.5 is short, about 1 is bound.
+
+    Notes that begin together (within 20 ms) wait for the same next onset. None when there are too few intervals.
+    """
+    order = np.lexsort((notes.start, notes.instrument))
+    start, duration, instrument = notes.start[order], notes.duration[order], notes.instrument[order]
+    begins = np.r_[True, (np.diff(start) > 0.02) | (np.diff(instrument) != 0)][: len(start)]
+    group = np.cumsum(begins) - 1
+    first = np.flatnonzero(begins)
+    gaps = np.append(np.where(np.diff(instrument[first]) == 0, np.diff(start[first]), np.inf), np.inf)[group]
+    counted = gaps <= LONGEST_INTERVAL_SECONDS
+    if np.count_nonzero(gaps[first] <= LONGEST_INTERVAL_SECONDS) < MIN_INTERVALS:
+        return None
+    return float(np.median(duration[counted] / gaps[counted]))
+
+
+def swing_ratio(notes: NoteTable, beat_seconds: float) -> float | None:
+    """Length of the first eighth of a beat over that of the second: 1 is straight, 2 triplet swing.
+
+    Beats (from second 0 on) are looked at per instrument; one with a single onset between its beats tells, one with
+    several (triplets, sixteenths) speaks against. None when there is no clear evidence.
+    """
+    position = notes.start / beat_seconds
+    beat = np.floor(position + ON_BEAT)
+    phase = position - beat
+    inner = phase > ON_BEAT
+    group = (notes.instrument * (int(beat.max(initial=0)) + 1) + beat.astype(np.int64))[inner]
+    onsets, first = np.unique(group * 32 + np.rint(phase[inner] * 24).astype(np.int64), return_index=True)
+    _, at, counts = np.unique(onsets // 32, return_index=True, return_counts=True)
+    lone = phase[inner][first[at[counts == 1]]]
+    offbeats = lone[(lone >= OFFBEAT[0]) & (lone <= OFFBEAT[1])]
+    if len(offbeats) < MIN_OFFBEATS or len(offbeats) < MIN_OFFBEAT_SHARE * len(counts):
+        return None
+    low, middle, high = np.percentile(offbeats, (25, 50, 75))
+    return float(middle / (1 - middle)) if high - low <= MAX_OFFBEAT_SPREAD else None
+
+
+def dynamics(notes: NoteTable) -> tuple[float, float] | None:
+    """Mean velocity, and that of the last third of the time less that of the first; None where all are equal."""
+    if not len(notes) or np.ptp(notes.velocity) == 0:
+        return None
+    third = np.ptp(notes.start) / 3
+    early = notes.velocity[notes.start <= notes.start.min() + third]
+    late = notes.velocity[notes.start >= notes.start.max() - third]
+    return float(notes.velocity.mean()), float(late.mean() - early.mean())
