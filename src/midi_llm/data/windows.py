@@ -1,7 +1,7 @@
 """Training windows: a stretch of a piece on a grid of whole ticks, starting at a bar line.
 
 In: a `Score` and its metadata. Out: a `Window`: events (int32 [n, 4]) relative to the window's start, and the facts
-that hold for it (tempo, key, metre, ending) after stretching and transposing.
+that hold for it (tempo, key, metre, beginning, ending) after stretching and transposing. Words are made elsewhere.
 
 The tempo is moved by at most 6 % so that an eighth note is a whole number of 10 ms ticks: onsets of metrical music then
 fall on exact multiples, which costs the model nothing to say and puts its output on the written grid.
@@ -14,29 +14,59 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from midi_llm.music.score import DRUMS, Score
-from midi_llm.tokens.vocab import MAX_DURATION_TICKS, MAX_INSTRUMENTS, MAX_TIME_TICKS, TICKS_PER_SECOND
+from midi_llm.data.augment import AugmentSettings, draw_semitones, draw_stretch, substitute, transpose
+from midi_llm.data.sources.base import Metadata
+from midi_llm.music.key import PITCH_CLASSES
+from midi_llm.music.score import DRUMS, NOTE_DTYPE, NoteArray, Score
+from midi_llm.tokens.codec import Events
+from midi_llm.tokens.vocab import (
+    MAX_DURATION_TICKS,
+    MAX_INSTRUMENTS,
+    MAX_TIME_TICKS,
+    REST_INTERVAL_TICKS,
+    TICKS_PER_SECOND,
+)
 
-MAX_STRETCH = 0.06
 EIGHTHS_PER_MINUTE_TICKS = 60 * TICKS_PER_SECOND // 2
 """3,000: eighth note in ticks = 3,000 / bpm."""
 
 MIN_NOTES = 24
 MAX_NOTES_PER_SECOND = 40.0
-PITCH_CLASSES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
+MAX_POLYPHONY = 64
+"""Notes sounding together, as many as `EventGrammar` lets through."""
+MAX_GAP_TICKS = 9 * REST_INTERVAL_TICKS
+"""Longest time between onsets: eight rests, as many as `EventGrammar` lets through; a longer one ends the window."""
+STEADY_SHARE = 0.95
+"""A tempo is stated when it holds for at least this share of the window ..."""
+STEADY_BPM = 0.02
+"""... where a tempo that differs by no more than this share counts as the same."""
+DEFAULT_BPM = 120.0
+
 _SHARPS = {"C#": 1, "D#": 3, "F#": 6, "G#": 8, "A#": 10, "Cb": 11, "E#": 5, "B#": 0, "Fb": 4}
 _PITCH_CLASS = {name: i for i, name in enumerate(PITCH_CLASSES)} | _SHARPS
+_HALF_TICK = 0.5 / TICKS_PER_SECOND
+"""A note that begins less than half a tick before a bar line begins with it."""
+_ON_LINE_QUARTERS = 1e-3
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
     """Events of a window and what is true of it. `bpm`, `metre` and `key` are None when they are not known."""
 
-    events: npt.NDArray[np.int32]
+    events: Events
+    velocities: npt.NDArray[np.uint8]
+    """[n], parallel to `events`."""
     bpm: float | None
     metre: tuple[int, int] | None
     key: str | None
+    semitones: int
+    """Transposition of the melodic notes against the piece."""
+    is_opening: bool
+    """The piece's first note is in it, in its first bar."""
     is_ending: bool
+    """The piece's last note is in it."""
 
     @property
     def seconds(self) -> float:
@@ -44,27 +74,72 @@ class Window:
         return float((self.events[:, 0] + self.events[:, 1]).max()) / TICKS_PER_SECOND
 
 
-def main_tempo(score: Score) -> tuple[float, bool]:
-    """The tempo that lasts longest (bpm), and whether it holds for at least 95 % of the piece."""
-    if not score.tempos:
-        return 120.0, True
-    starts = np.array([t.time for t in score.tempos] + [max(score.seconds, score.tempos[-1].time)])
-    spans: dict[float, float] = {}
-    for tempo, span in zip(score.tempos, np.diff(starts), strict=True):
-        spans[tempo.bpm] = spans.get(tempo.bpm, 0.0) + float(span)
-    best = max(spans, key=lambda bpm: spans[bpm])
-    return best, spans[best] >= 0.95 * max(score.seconds, 1e-9)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BarGrid:
+    """Where bars begin: a tempo map (`quarters` [k] at `seconds` [k]) and metres (`lengths` [m] from `starts` [m])."""
+
+    seconds: Floats
+    quarters: Floats
+    starts: Floats
+    """Quarter notes from the beginning at which each metre begins, and with it a bar."""
+    lengths: Floats
+    """Quarter notes in a bar of each metre."""
+
+    def line(self, seconds: float, *, after: bool = False) -> float:
+        """Seconds of the last bar line at or before `seconds`, or of the first at or `after` it."""
+        quarter = float(np.interp(seconds, self.seconds, self.quarters))
+        metre = int(np.searchsorted(self.starts, quarter + _ON_LINE_QUARTERS, side="right")) - 1
+        start, length = float(self.starts[metre]), float(self.lengths[metre])
+        if after:
+            found = start + np.ceil((quarter - start - _ON_LINE_QUARTERS) / length) * length
+            found = min(found, self.starts[metre + 1]) if metre + 1 < len(self.starts) else found
+        else:
+            found = start + np.floor((quarter - start + _ON_LINE_QUARTERS) / length) * length
+        return float(np.interp(found, self.quarters, self.seconds))
 
 
-def snap_tempo(bpm: float, rng: np.random.Generator) -> float:
-    """A tempo near `bpm` whose eighth note is a whole number of ticks; even numbers (whole sixteenths) preferred."""
-    low, high = (
-        EIGHTHS_PER_MINUTE_TICKS / (bpm * (1 + MAX_STRETCH)),
-        EIGHTHS_PER_MINUTE_TICKS / (bpm * (1 - MAX_STRETCH)),
+def bar_grid(score: Score) -> BarGrid:
+    """The bars of `score` by its tempo map and metres; 120 bpm and 4/4 where they say nothing, as in any MIDI file."""
+    times, bpm = _tempos(score)
+    seconds = np.append(times, max(score.seconds, times[-1]) + 60.0)
+    quarters = np.concatenate([[0.0], np.cumsum(np.diff(seconds) * bpm / 60.0)])
+    metres = [(m.time, 4.0 * m.numerator / m.denominator) for m in score.time_signatures]
+    if not metres or metres[0][0] > 0:
+        metres.insert(0, (0.0, 4.0))
+    metre_times, lengths = np.array(metres).T
+    return BarGrid(
+        seconds=seconds, quarters=quarters, starts=np.interp(metre_times, seconds, quarters), lengths=lengths
     )
+
+
+def main_tempo(score: Score, start: float, stop: float) -> tuple[float, bool]:
+    """The tempo (bpm) that lasts longest between two times in seconds, and whether it is steady there."""
+    times, bpm = _tempos(score)
+    bounds = np.clip(np.append(times, np.inf), start, max(stop, start + 1e-9))
+    spans = np.diff(bounds)
+    values, which = np.unique(bpm, return_inverse=True)
+    best = float(values[np.argmax(np.bincount(which, spans))])
+    same = np.abs(bpm / best - 1) <= STEADY_BPM
+    return best, bool(spans[same].sum() >= STEADY_SHARE * spans.sum())
+
+
+def main_metre(score: Score, start: float, stop: float) -> tuple[int, int] | None:
+    """The metre that the score states for the whole of start to stop (seconds); None when it states none or several."""
+    before = [m for m in score.time_signatures if m.time <= start + _HALF_TICK][-1:]
+    inside = [m for m in score.time_signatures if start + _HALF_TICK < m.time < stop]
+    metres = {(m.numerator, m.denominator) for m in before + inside}
+    return metres.pop() if before and len(metres) == 1 else None
+
+
+def snap_tempo(bpm: float, rng: np.random.Generator, *, snap: float) -> float:
+    """A tempo near `bpm` whose eighth note is a whole number of ticks; even numbers (whole sixteenths) preferred.
+
+    `snap` is the largest change, as a share. `bpm` itself where there is none so near.
+    """
+    low, high = EIGHTHS_PER_MINUTE_TICKS / (bpm * (1 + snap)), EIGHTHS_PER_MINUTE_TICKS / (bpm * (1 - snap))
     ticks = np.arange(max(1, int(np.ceil(low))), int(high) + 1)
     if not len(ticks):
-        ticks = np.array([max(1, round(EIGHTHS_PER_MINUTE_TICKS / bpm))])
+        return bpm
     weights = np.where(ticks % 2 == 0, 6.0, 1.0)
     return float(EIGHTHS_PER_MINUTE_TICKS / rng.choice(ticks, p=weights / weights.sum()))
 
@@ -77,73 +152,120 @@ def transpose_key(key: str | None, semitones: int) -> str | None:
     return f"{PITCH_CLASSES[(_PITCH_CLASS[parts[0]] + semitones) % 12]} {parts[1]}"
 
 
-def piece_events(score: Score, *, factor: float, semitones: int) -> npt.NDArray[np.int32]:
-    """All notes as events [n, 4], times times `factor`, melodic pitches moved; in order of time, instrument, pitch."""
-    columns = []
-    for track in score.tracks:
-        notes = track.notes
-        ticks = np.rint(notes["time"] * (factor * TICKS_PER_SECOND))
-        duration = np.clip(np.rint(notes["duration"] * (factor * TICKS_PER_SECOND)), 1, MAX_DURATION_TICKS - 1)
-        pitch = notes["pitch"].astype(np.int32) + (0 if track.is_drum else semitones)
-        columns.append(np.stack([ticks, duration, np.full(len(notes), track.instrument), pitch], axis=1))
-    if not columns:
-        return np.empty((0, 4), np.int32)
-    events = np.concatenate(columns).astype(np.int32)
-    events = events[(events[:, 3] >= 0) & (events[:, 3] <= 127)]
-    order = np.lexsort((-events[:, 1], events[:, 3], events[:, 2], events[:, 0]))
-    events = events[order]
-    repeated = np.zeros(len(events), bool)
-    repeated[1:] = (events[1:, [0, 2, 3]] == events[:-1, [0, 2, 3]]).all(axis=1)
-    return events[~repeated]
-
-
 def cut_window(
-    score: Score, *, key: str | None, tempo_is_known: bool, max_notes: int, rng: np.random.Generator
+    score: Score, *, metadata: Metadata, max_notes: int, settings: AugmentSettings, rng: np.random.Generator
 ) -> Window | None:
-    """One random window of at most `max_notes` notes, or None when the piece has none worth learning from.
+    """One random window of at most `max_notes` notes, or None when the piece has none worth learning from there.
 
-    A quarter of the windows end with the piece, a quarter begin with it, the rest start at any bar line.
+    It starts at a bar line of the score's own tempo map and metres and lasts less than 100 s. Tempo and metre are
+    stated where they hold for the whole window and somebody wrote them down.
     """
-    bpm, constant = main_tempo(score)
-    snapped = snap_tempo(bpm, rng)
-    semitones = 0 if rng.random() < 0.5 else int(rng.integers(-3, 4))
-    events = piece_events(score, factor=bpm / snapped, semitones=semitones)
-    if len(events) < MIN_NOTES:
+    notes, instruments = _by_time(score)
+    if len(notes) < MIN_NOTES:
         return None
-    metre = (
-        (score.time_signatures[0].numerator, score.time_signatures[0].denominator) if score.time_signatures else (4, 4)
-    )
-    one_metre = len({(t.numerator, t.denominator) for t in score.time_signatures}) <= 1
-    bar = EIGHTHS_PER_MINUTE_TICKS / snapped * 8 * metre[0] / metre[1]
-    window, is_ending = _choose(events, bar=bar, max_notes=max_notes, rng=rng)
-    if len(window) < MIN_NOTES or len(np.unique(window[:, 2])) > MAX_INSTRUMENTS:
+    times = notes["time"]
+    start = _draw_start(times, bar_grid(score), max_notes=max_notes, settings=settings, rng=rng)
+    begin = int(np.searchsorted(times, start - _HALF_TICK))
+    stop = min(begin + max_notes, int(np.searchsorted(times, start + MAX_TIME_TICKS / TICKS_PER_SECOND)))
+    if stop - begin < MIN_NOTES:
         return None
-    if len(window) / max(int(window[-1, 0]), 1) * TICKS_PER_SECOND > MAX_NOTES_PER_SECOND:
+    bpm, is_steady = main_tempo(score, start, float(times[stop - 1]))
+    tempo = snap_tempo(bpm * draw_stretch(settings, rng), rng, snap=settings.snap)
+    rows = _quantised(notes[begin:stop], instruments[begin:stop], start=start, factor=bpm / tempo)
+    rows[:, :4] = substitute(rows[:, :4], settings, rng)
+    semitones = draw_semitones(rows[:, :4], settings, rng)
+    rows[:, :4] = transpose(rows[:, :4], semitones)
+    rows = _ordered(rows)
+    length = _legal_length(rows)
+    events = rows[:length, :4].copy()
+    if not _is_usable(events):
         return None
+    end = start + float(events[-1, 0]) / TICKS_PER_SECOND * tempo / bpm
     return Window(
-        events=window,
-        bpm=snapped if constant and tempo_is_known else None,
-        metre=metre if one_metre else None,
-        key=transpose_key(key, semitones) if set(np.unique(window[:, 2])) != {DRUMS} else None,
-        is_ending=is_ending,
+        events=events,
+        velocities=rows[:length, 4].astype(np.uint8),
+        bpm=tempo if is_steady and metadata.tempo_is_known and score.tempos else None,
+        metre=main_metre(score, start, end),
+        key=transpose_key(metadata.key, semitones) if (events[:, 2] != DRUMS).any() else None,
+        semitones=semitones,
+        is_opening=begin == 0,
+        is_ending=stop == len(times) and length == len(rows),
     )
 
 
-def _choose(
-    events: npt.NDArray[np.int32], *, bar: float, max_notes: int, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.int32], bool]:
-    """Pick the window's start, return its events relative to that bar line and whether the piece ends in it."""
-    times = events[:, 0]
+def _tempos(score: Score) -> tuple[Floats, Floats]:
+    """Seconds [k], the first one 0, and bpm [k] of the tempo map."""
+    tempos = [(t.time, t.bpm) for t in score.tempos]
+    if not tempos or tempos[0][0] > 0:
+        tempos.insert(0, (0.0, DEFAULT_BPM))
+    times, bpm = np.array(tempos, np.float64).T
+    return times, bpm
+
+
+def _by_time(score: Score) -> tuple[NoteArray, npt.NDArray[np.int32]]:
+    """All notes [n] in order of time and their instruments [n]."""
+    if not score.tracks:
+        return np.empty(0, NOTE_DTYPE), np.empty(0, np.int32)
+    notes = np.concatenate([track.notes for track in score.tracks])
+    counts = [len(track.notes) for track in score.tracks]
+    instruments = np.repeat(np.array([track.instrument for track in score.tracks], np.int32), counts)
+    order = np.argsort(notes["time"], kind="stable")
+    return notes[order], instruments[order]
+
+
+def _draw_start(
+    times: Floats, grid: BarGrid, *, max_notes: int, settings: AugmentSettings, rng: np.random.Generator
+) -> float:
+    """Seconds of the bar line at which the window starts.
+
+    A window that is to hold the end leaves room for a rest a second, so that the row holds the end as well.
+    """
+    left = times[-1] - times
+    fits = (np.arange(len(times), 0, -1) + left <= max_notes) & (left < 0.8 * MAX_TIME_TICKS / TICKS_PER_SECOND)
+    last = float(times[np.argmax(fits)]) if fits.any() else float(times[-1])
     kind = rng.random()
-    if kind < 0.25 or len(events) <= max_notes:
-        first = int(times[max(0, len(events) - max_notes)] // bar + (len(events) > max_notes))
-    elif kind < 0.5:
-        first = int(times[0] // bar)
-    else:
-        first = int(rng.integers(int(times[0] // bar), max(int(times[-max_notes] // bar), 0) + 1))
-    start = round(first * bar)
-    begin = int(np.searchsorted(times, start))
-    stop = min(begin + max_notes, int(np.searchsorted(times, start + MAX_TIME_TICKS)))
-    window = events[begin:stop].copy()
-    window[:, 0] -= start
-    return window, stop == len(events)
+    if fits[0] or kind < settings.opening_rate:
+        return grid.line(float(times[0]))
+    if kind < settings.opening_rate + settings.ending_rate:
+        return grid.line(last, after=True)
+    drawn = times[np.searchsorted(times, rng.uniform(times[0], last))]
+    return grid.line(float(drawn))
+
+
+def _quantised(
+    notes: NoteArray, instruments: npt.NDArray[np.int32], *, start: float, factor: float
+) -> npt.NDArray[np.int32]:
+    """Rows [n, 5]: an event in ticks from `start` seconds on, times `factor`, and its velocity."""
+    rows = np.empty((len(notes), 5), np.int32)
+    rows[:, 0] = np.maximum(np.rint((notes["time"] - start) * (factor * TICKS_PER_SECOND)), 0)
+    rows[:, 1] = np.clip(np.rint(notes["duration"] * (factor * TICKS_PER_SECOND)), 1, MAX_DURATION_TICKS - 1)
+    rows[:, 2], rows[:, 3], rows[:, 4] = instruments, notes["pitch"], notes["velocity"]
+    return rows
+
+
+def _ordered(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """`rows` by time, instrument, pitch; of a note that is there twice the longest."""
+    ids = (rows[:, 0].astype(np.int64) << 16) + (rows[:, 2] << 8) + rows[:, 3]
+    order = np.lexsort((-rows[:, 1], ids))
+    repeated = np.zeros(len(rows), bool)
+    repeated[1:] = np.diff(ids[order]) == 0
+    return rows[order[~repeated]]
+
+
+def _legal_length(rows: npt.NDArray[np.int32]) -> int:
+    """How many of the ordered `rows` can be said in one window; durations are cut at its 100 s in place."""
+    times, count = rows[:, 0], np.arange(1, len(rows) + 1)
+    rows[:, 1] = np.minimum(rows[:, 1], np.maximum(MAX_TIME_TICKS - times, 1))
+    ended = np.searchsorted(np.sort(times + rows[:, 1]), times, side="right")
+    legal = (times < MAX_TIME_TICKS) & (np.diff(times, prepend=0) <= MAX_GAP_TICKS) & (count - ended <= MAX_POLYPHONY)
+    return len(rows) if legal.all() else int(np.argmin(legal))
+
+
+def _is_usable(events: Events) -> bool:
+    """Whether a window has notes enough, and no more of them or of instruments than can be played."""
+    if len(events) < MIN_NOTES:
+        return False
+    instruments = np.unique(events[:, 2])
+    melodic = len(instruments) - int(instruments[-1] == DRUMS)
+    per_second = len(events) / max(int(events[-1, 0]), 1) * TICKS_PER_SECOND
+    return melodic < MAX_INSTRUMENTS and per_second <= MAX_NOTES_PER_SECOND
