@@ -6,6 +6,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 from midi_llm.tokens.vocab import (  # noqa: E402 - after the check for torch
+    ADUR_OFFSET,
+    ANOTE_OFFSET,
+    ANTICIPATE,
+    ATIME_OFFSET,
     AUTOREGRESS,
     CONTROL_OFFSET,
     DUR_OFFSET,
@@ -14,8 +18,16 @@ from midi_llm.tokens.vocab import (  # noqa: E402 - after the check for torch
     REST,
     SEPARATOR,
 )
-from midi_llm.train.embedding import MusicEmbedding, fourier_features, training_ids  # noqa: E402
-from midi_llm.train.loss import DURATION, NOTE, TEXT, TIME, slot_loss, target_slots  # noqa: E402
+from midi_llm.train.embedding import MusicEmbedding, fourier_features  # noqa: E402
+from midi_llm.train.loss import (  # noqa: E402
+    DURATION,
+    NOTE,
+    TEXT,
+    TIME,
+    position_nats,
+    slot_loss,
+    target_slots,
+)
 
 TEXT_ROWS, WIDTH = 40, 16
 
@@ -26,20 +38,27 @@ def embedding():
     module = MusicEmbedding(TEXT_ROWS, WIDTH)
     with torch.no_grad():
         module.residual.normal_(std=0.01)
+        module.control.normal_(std=0.01)
     return module
 
 
-def test_training_ids_pick_the_same_rows_from_both_tables(embedding):
-    ids = torch.tensor([0, 39, 40, 40 + REST, 40 + SEPARATOR, 40 + AUTOREGRESS, 40 + MUSIC_VOCAB_SIZE - 1])
-    whole, short = embedding.table(), embedding.training_table()
-    assert whole.shape == (TEXT_ROWS + MUSIC_VOCAB_SIZE, WIDTH)
-    torch.testing.assert_close(short[training_ids(ids, TEXT_ROWS)], whole[ids])
-
-
-def test_control_rows_are_event_rows_without_residual_plus_one_row(embedding):
+def test_a_control_s_row_is_its_event_s_row_plus_one_row_per_block_that_starts_at_zero(embedding):
+    assert not MusicEmbedding(TEXT_ROWS, WIDTH).control.any()
     table = embedding.table()[TEXT_ROWS:]
-    difference = table[CONTROL_OFFSET:SEPARATOR] - (table[:REST] - embedding.residual[:REST])
-    torch.testing.assert_close(difference, embedding.control.expand_as(difference))
+    assert table.shape == (MUSIC_VOCAB_SIZE, WIDTH)
+    blocks = ((ATIME_OFFSET, ADUR_OFFSET), (ADUR_OFFSET, ANOTE_OFFSET), (ANOTE_OFFSET, SEPARATOR))
+    for row, (start, stop) in zip(embedding.control, blocks, strict=True):
+        difference = table[start:stop] - table[start - CONTROL_OFFSET : stop - CONTROL_OFFSET]
+        torch.testing.assert_close(difference, row.expand_as(difference))
+
+
+def test_a_state_from_before_controls_were_trained_loads(embedding):
+    state = embedding.state_dict() | {"control": torch.ones(1, WIDTH)}
+    module = MusicEmbedding(TEXT_ROWS, WIDTH)
+    module.load_state_dict(state)
+    assert module.control.shape == (3, WIDTH)
+    assert not module.control.any()
+    torch.testing.assert_close(module.event_rows(), embedding.event_rows())
 
 
 def test_a_drum_has_a_pitch_row_of_its_own(embedding):
@@ -57,22 +76,52 @@ def test_fourier_features_have_length_one_and_tell_neighbours_apart():
     assert similar[5001] < 0.999
 
 
-def test_slots_follow_the_span_and_mask_prompt_and_padding():
-    spans = torch.tensor([[3, 9]])
-    assert target_slots(spans, 11, with_text=False).tolist() == [
-        [-1, -1, TIME, DURATION, NOTE, TIME, DURATION, NOTE, -1, -1]
-    ]
-    assert target_slots(spans, 5, with_text=True).tolist() == [[TEXT, -1, TIME, DURATION]]
+EVENT = [5, DUR_OFFSET + 5, NOTE_OFFSET + 60]
+LAST_EVENT = [DUR_OFFSET - 1, NOTE_OFFSET - 1, REST]
+CONTROL = [i + CONTROL_OFFSET for i in EVENT]
+LAST_CONTROL = [ADUR_OFFSET - 1, ANOTE_OFFSET - 1, SEPARATOR - 1]
+
+
+def slots_of(ids, *, with_text, padding=0, positions=None):
+    ids = torch.tensor([ids])
+    places = torch.arange(ids.shape[1])
+    positions = places[None] if positions is None else torch.tensor([positions])
+    inside = (places < ids.shape[1] - padding)[None]
+    return target_slots(ids, positions, inside, text_rows=TEXT_ROWS, with_text=with_text)[0].tolist()
+
+
+def music(*ids):
+    return [TEXT_ROWS + i for i in ids]
+
+
+def test_events_and_the_separator_are_learned_text_on_request_padding_and_start_ids_never():
+    ids = [0, 39, *music(AUTOREGRESS, *EVENT, *LAST_EVENT, SEPARATOR), 1, 1]
+    events = [TIME, DURATION, NOTE] * 2 + [TIME]
+    assert slots_of(ids, with_text=False, padding=2) == [-1, -1, *events, -1, -1]
+    assert slots_of(ids, with_text=True, padding=2) == [TEXT, -1, *events, -1, -1]
+
+
+def test_controls_are_given_and_the_id_after_them_is_learned():
+    ids = [0, *music(ANTICIPATE, *CONTROL, *LAST_CONTROL, *EVENT, *CONTROL, *EVENT, SEPARATOR)]
+    events = [TIME, DURATION, NOTE]
+    assert slots_of(ids, with_text=True) == [-1, *[-1] * 6, *events, *[-1] * 3, *events, TIME]
+
+
+def test_the_first_id_of_every_segment_is_not_learned():
+    ids = [3, 4, 5, *music(*EVENT), 6, 7]
+    assert slots_of(ids, with_text=True, positions=[0, 1, 2, 0, 1, 2, 0, 1]) == [
+        TEXT, TEXT, -1, DURATION, NOTE, -1, TEXT
+    ]  # fmt: skip
 
 
 def test_slot_loss_equals_a_softmax_over_the_slot_s_block_of_the_whole_table(embedding):
     rng = np.random.default_rng(0)
-    music = [i for t in (0, 12, 24) for i in (t, DUR_OFFSET + 5, NOTE_OFFSET + 60)]
-    ids = torch.tensor([[0, 7, 9, *(TEXT_ROWS + np.array([AUTOREGRESS, *music, SEPARATOR]))]])
-    spans = torch.tensor([[4, ids.shape[1]]])
+    notes = [i for t in (0, 12, 24) for i in (t, DUR_OFFSET + 5, NOTE_OFFSET + 60)]
+    ids = torch.tensor([[0, 7, 9, *music(ANTICIPATE, *CONTROL, *notes, SEPARATOR)]])
     hidden = torch.from_numpy(rng.normal(size=(1, ids.shape[1], WIDTH))).float()
-    slots = target_slots(spans, ids.shape[1], with_text=True)
-    loss = slot_loss(hidden, embedding.training_table(), training_ids(ids, TEXT_ROWS), slots, TEXT_ROWS)
+    slots = torch.tensor([slots_of(ids[0].tolist(), with_text=True)])
+    nats = position_nats(hidden, embedding.table(), ids, slots, TEXT_ROWS)
+    loss = slot_loss(nats, slots)
     logits = (hidden @ embedding.table().T).detach().double()[0]
     music_rows = torch.arange(MUSIC_VOCAB_SIZE) + TEXT_ROWS
     blocks = {
@@ -83,9 +132,11 @@ def test_slot_loss_equals_a_softmax_over_the_slot_s_block_of_the_whole_table(emb
     }
     expected = [0.0] * 4
     for position, slot in enumerate(slots[0].tolist()):
+        own = 0.0
         if slot >= 0:
-            log_total = torch.logsumexp(logits[position, blocks[slot]], 0)
-            expected[slot] += float(log_total - logits[position, ids[0, position + 1]])
+            own = float(torch.logsumexp(logits[position, blocks[slot]], 0) - logits[position, ids[0, position + 1]])
+            expected[slot] += own
+        assert nats[0, position].item() == pytest.approx(own, rel=1e-5)
     np.testing.assert_allclose(loss.nats.detach().numpy(), expected, rtol=1e-5)
     assert loss.counts.tolist() == [2, 4, 3, 3]
     bits = sum(e / c for e, c in zip(expected[1:], [4, 3, 3], strict=True)) / math.log(2)

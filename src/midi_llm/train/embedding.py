@@ -5,13 +5,15 @@ Rows of music ids are a sum of shared parts, so that neighbours in time, duratio
   duration  Fourier features of d and of log(1 + d), times a learned matrix
   note      instrument row + pitch row (+ pitch-class row for melodic instruments; drums have pitch rows of their own)
   residual  a table of its own per id, starting at zero
-Control rows share the structure of their event rows plus one learned row; they have no residual.
+A control's row is its event's row + one learned row per block (time, duration, note), starting at zero: a given note
+means what it means when it is composed, but for being given.
 Shapes: N = 55,030 music ids, D = hidden size, T = text rows.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ from midi_llm.tokens.vocab import (
     CONTROL_OFFSET,
     MAX_DURATION_TICKS,
     MAX_INSTRUMENT,
+    MAX_NOTE,
     MAX_PITCH,
     MAX_TIME_TICKS,
     MUSIC_VOCAB_SIZE,
@@ -69,9 +72,10 @@ class MusicEmbedding(nn.Module):
         self.pitch_class = parameter(12)
         self.drum_pitch = parameter(MAX_PITCH)
         self.rest = parameter(1)
-        self.control = parameter(1)
+        self.control = nn.Parameter(torch.zeros(3, hidden_size))
         self.special = parameter(_SPECIAL_ROWS)
         self.residual = nn.Parameter(torch.zeros(EVENT_ROWS, hidden_size))
+        self.register_load_state_dict_pre_hook(_drop_untrained_control)  # type: ignore[no-untyped-call]  # torch's
 
     def event_rows(self) -> Tensor:
         """[27,513, D]: time, duration, note and REST rows."""
@@ -84,16 +88,15 @@ class MusicEmbedding(nn.Module):
         return torch.cat([time, duration, notes, self.rest]) + self.residual
 
     def table(self) -> Tensor:
-        """The whole table [T + N, D] as a checkpoint stores it."""
+        """The whole table [T + N, D], as a checkpoint stores it."""
         events = self.event_rows()
-        controls = (events - self.residual)[:CONTROL_ROWS] + self.control
-        return torch.cat([self.text, events, controls, self.special])
-
-    def training_table(self) -> Tensor:
-        """The rows that occur in rows without controls, [T + 27,513 + specials, D]; see `training_ids`."""
-        return torch.cat([self.text, self.event_rows(), self.special])
+        blocks = torch.split(events[:CONTROL_ROWS], [MAX_TIME_TICKS, MAX_DURATION_TICKS, MAX_NOTE])
+        controls = [rows + row for rows, row in zip(blocks, self.control, strict=True)]
+        return torch.cat([self.text, events, *controls, self.special])
 
 
-def training_ids(token_ids: Tensor, text_rows: int) -> Tensor:
-    """Token ids of rows without controls -> indices into `training_table` (special ids close the gap of controls)."""
-    return torch.where(token_ids >= text_rows + SEPARATOR, token_ids - CONTROL_ROWS, token_ids)
+def _drop_untrained_control(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    """States from before controls were trained hold one random row for them: zeros take its place."""
+    name = prefix + "control"
+    if name in state and len(state[name]) == 1:
+        state[name] = torch.zeros(3, state[name].shape[1])

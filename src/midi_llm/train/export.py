@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from midi_llm.data.rows import NANO_PROMPT
+from midi_llm.data.presets import NANO_PROMPT
 from midi_llm.errors import DatasetError
 from midi_llm.model.checkpoint import save_checkpoint
 from midi_llm.train.config import NANO_SAMPLING, ModelShape

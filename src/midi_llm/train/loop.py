@@ -1,14 +1,16 @@
 """The training loop: rows in, checkpoints and a logbook out, exactly resumable.
 
-In: a `TrainConfig`, training and validation row sets, an output folder. Out: `state.pt` (everything needed to go on,
+In: a `TrainConfig`, training and validation shards, an output folder. Out: `state.pt` (everything needed to go on,
 written whole or not at all), `logbook.jsonl` (one line per step), and `checkpoint/`, a plain Llama folder, at the end.
-The order of rows follows from (seed, epoch, step) alone, so a killed run continues with the batch it would have seen.
+The order of rows follows from (seed, step) alone, so a killed run continues with the batch it would have seen.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,30 +20,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from midi_llm.data.rows import RowSet
+from midi_llm.data.order import batch_indices
+from midi_llm.data.shards import KIND, KINDS, SOURCE, ShardSet
 from midi_llm.errors import DatasetError
+from midi_llm.train.batch import TrainBatch, train_batch
 from midi_llm.train.config import TrainConfig
-from midi_llm.train.loss import SLOT_NAMES, SlotLoss, target_slots
+from midi_llm.train.loss import SLOT_NAMES, SlotLoss, slot_loss
 from midi_llm.train.model import StructuredLlama
 
 OnStep = Callable[[Mapping[str, Any]], None]
+_VALIDATION_SEED = 0
+"""Every stage validates on the same rows, spread over the whole set."""
 
 
 class Trainer:
     """One run of one stage in `out`; picks up where `out/state.pt` left off.
 
-    Raises `DatasetError` when the rows were made for another vocabulary or the state belongs to other settings.
+    Raises `DatasetError` when the rows were made for another vocabulary, are longer than the model's positions or hold
+    text that nothing learns, and when the state belongs to other settings.
     """
 
     def __init__(
-        self, config: TrainConfig, *, rows: RowSet, validation: RowSet, out: Path, start_from: Path | None = None
+        self, config: TrainConfig, *, rows: ShardSet, validation: ShardSet, out: Path, start_from: Path | None = None
     ) -> None:
-        for name, row_set in (("training", rows), ("validation", validation)):
-            if row_set.info["text_rows"] != config.shape.text_rows:
-                raise DatasetError(
-                    f"the {name} rows have {row_set.info['text_rows']} text ids, the model {config.shape.text_rows};"
-                    " build the rows with the model's own tokenizer"
-                )
+        _check_rows("training", rows, config)
+        _check_rows("validation", validation, config)
+        if "text" in rows.info["by_kind"] and not config.train_on_prompt:
+            raise DatasetError(
+                f"the training rows hold text, of which {config.name} learns nothing; set train_on_prompt or build rows"
+                " without text"
+            )
         self.config, self._rows, self._validation, self._out = config, rows, validation, out
         out.mkdir(parents=True, exist_ok=True)
         self.model = StructuredLlama(config.shape, seed=config.seed)
@@ -73,17 +81,29 @@ class Trainer:
         self.save_state()
 
     @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Bits per event and nats per slot over the first `validation_rows` rows of the validation set."""
+    def validate(self) -> dict[str, Any]:
+        """Bits per event and nats per slot over `validation_rows` rows; bits per event also by kind and by source."""
         self.model.eval()
-        totals: list[SlotLoss] = []
-        count = min(self.config.validation_rows, len(self._validation.rows))
+        whole: list[SlotLoss] = []
+        parts: defaultdict[tuple[str, str], list[SlotLoss]] = defaultdict(list)
+        groups = (("by_kind", KIND, KINDS), ("by_source", SOURCE, self._validation.spec.sources))
+        count = min(self.config.validation_rows, len(self._validation))
+        chosen = np.sort(batch_indices(rows=len(self._validation), batch_rows=count, seed=_VALIDATION_SEED, step=0))
         for start in range(0, count, self.config.batch_rows):
-            indices = np.arange(start, min(start + self.config.batch_rows, count))
-            totals.append(self.model(*self._batch(self._validation, indices)))
+            batch = self._batch(self._validation, chosen[start : start + self.config.batch_rows])
+            nats_BL = self._nats(batch)
+            whole.append(slot_loss(nats_BL, batch.slots))
+            for group, column, names in groups:
+                labels_s = batch.segments[:, column]
+                for label in np.unique(labels_s).tolist():
+                    own_BL = torch.from_numpy(labels_s == label)[batch.owners]
+                    parts[group, names[label]].append(slot_loss(nats_BL, batch.slots.where(own_BL, -1)))
         self.model.train()
-        total = SlotLoss(nats=sum_of([t.nats for t in totals]), counts=sum_of([t.counts for t in totals]))
-        return {"bits_per_event": round(total.bits_per_event(), 4), **_nats_per_slot(total)}
+        record: dict[str, Any] = {"bits_per_event": _rounded_bits(whole), **_nats_per_slot(_sum(whole))}
+        for (group, name), losses in sorted(parts.items()):
+            if math.isfinite(bits := _rounded_bits(losses)):
+                record.setdefault(group, {})[name] = bits
+        return record
 
     def save_state(self) -> None:
         """Write `state.pt` through a temporary file."""
@@ -104,11 +124,15 @@ class Trainer:
         for optimizer, rate in ((self._muon, self.config.muon_lr), (self._adam, self.config.adam_lr)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * scale
-        losses: SlotLoss = self.model(*self._batch(self._rows, self._batch_indices(self.step)))
+        indices = batch_indices(
+            rows=len(self._rows), batch_rows=self.config.batch_rows, seed=self.config.seed, step=self.step
+        )
+        batch = self._batch(self._rows, np.sort(indices))
+        losses = slot_loss(self._nats(batch), batch.slots)
         loss = losses.nats.sum() / losses.counts.sum()
         if not torch.isfinite(loss):
             raise DatasetError(
-                f"the loss is {loss.item()} at step {self.step}, rows {self._batch_indices(self.step).tolist()};"
+                f"the loss is {loss.item()} at step {self.step}, rows {indices.tolist()};"
                 " the last state is kept: lower the learning rates and run again"
             )
         loss.backward()  # type: ignore[no-untyped-call]  # torch publishes no type for it
@@ -128,22 +152,14 @@ class Trainer:
             "lr_scale": round(scale, 5),
         }
 
-    def _batch_indices(self, step: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Row numbers of batch `step`: consecutive pieces of one seeded permutation per epoch."""
-        per_epoch = len(self._rows.rows) // self.config.batch_rows
-        if per_epoch < 1:
-            raise DatasetError(f"{len(self._rows.rows)} rows are fewer than one batch of {self.config.batch_rows}")
-        epoch, place = divmod(step, per_epoch)
-        order = np.random.default_rng((self.config.seed, epoch)).permutation(len(self._rows.rows))
-        return order[place * self.config.batch_rows : (place + 1) * self.config.batch_rows]
+    def _batch(self, shards: ShardSet, indices: np.ndarray[Any, Any]) -> TrainBatch:
+        """These rows, with or without their text to learn."""
+        return train_batch(shards, indices, with_text=self.config.train_on_prompt)
 
-    def _batch(self, row_set: RowSet, indices: np.ndarray[Any, Any]) -> tuple[Tensor, Tensor]:
-        """Token ids int64 [B, L], cut to the longest row, and target slots [B, L-1]."""
-        order = np.sort(indices)
-        spans = torch.from_numpy(row_set.spans[order])
-        length = int(spans[:, 1].max())
-        ids_BL = torch.from_numpy(row_set.rows[order, :length].astype(np.int64))
-        return ids_BL, target_slots(spans, length, with_text=self.config.train_on_prompt)
+    def _nats(self, batch: TrainBatch) -> Tensor:
+        """Nats by position [B, L-1]."""
+        nats_BL: Tensor = self.model(batch.ids, batch.positions, batch.slots)
+        return nats_BL
 
     def _resume(self, path: Path) -> None:
         """Load the whole state; the settings must be the same."""
@@ -176,9 +192,31 @@ class Trainer:
         self.model.load_state_dict(torch.load(path, weights_only=True)["model"])
 
 
-def sum_of(parts: list[Tensor]) -> Tensor:
-    """Element-wise sum of equal shapes."""
-    return torch.stack(parts).sum(dim=0)
+def _check_rows(name: str, rows: ShardSet, config: TrainConfig) -> None:
+    """Raise `DatasetError` when the model cannot read these rows."""
+    if rows.spec.text_rows != config.shape.text_rows:
+        raise DatasetError(
+            f"the {name} rows have {rows.spec.text_rows} text ids, the model {config.shape.text_rows};"
+            " build the rows with the model's own tokenizer"
+        )
+    if rows.spec.length > config.shape.positions:
+        raise DatasetError(
+            f"the {name} rows have {rows.spec.length} ids, the model {config.shape.positions} positions;"
+            " build shorter rows or set the shape's positions"
+        )
+
+
+def _sum(parts: list[SlotLoss]) -> SlotLoss:
+    """Nats and counts added up."""
+    return SlotLoss(
+        nats=torch.stack([part.nats for part in parts]).sum(dim=0),
+        counts=torch.stack([part.counts for part in parts]).sum(dim=0),
+    )
+
+
+def _rounded_bits(parts: list[SlotLoss]) -> float:
+    """Bits per event over all parts; NaN where a slot has no position."""
+    return round(_sum(parts).bits_per_event(), 4)
 
 
 def _nats_per_slot(losses: SlotLoss) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The trainable small model: a Hugging Face `LlamaModel` body between a `MusicEmbedding` and its transpose.
 
-In: a `ModelShape`. Out: hidden states, losses, and the plain `LlamaForCausalLM` state that a checkpoint stores.
+In: a `ModelShape`. Out: hidden states, nats by position, and the plain `LlamaForCausalLM` state that a checkpoint
+stores.
 Shapes: B rows, L ids, D hidden size.
 """
 
@@ -14,8 +15,8 @@ from transformers import LlamaConfig, LlamaModel
 
 from midi_llm.tokens.vocab import MUSIC_VOCAB_SIZE
 from midi_llm.train.config import ModelShape
-from midi_llm.train.embedding import MusicEmbedding, training_ids
-from midi_llm.train.loss import SlotLoss, slot_loss
+from midi_llm.train.embedding import MusicEmbedding
+from midi_llm.train.loss import position_nats
 
 
 def llama_config(shape: ModelShape) -> LlamaConfig:
@@ -53,14 +54,22 @@ class StructuredLlama(nn.Module):
                 nn.init.zeros_(weight)
         self.body = body
 
-    def forward(self, ids_BL: Tensor, slots_BL: Tensor) -> SlotLoss:
-        """Slot losses of `ids_BL` (token ids without controls); `slots_BL` from `target_slots`."""
-        indices_BL = training_ids(ids_BL, self.shape.text_rows)
-        table_VD = self.embedding.training_table()
+    def forward(self, ids_BL: Tensor, positions_BL: Tensor, slots_BL: Tensor) -> Tensor:
+        """Nats of each position's next id, [B, L-1]; the arguments are those of a `TrainBatch`."""
+        table_VD = self.embedding.table()
         with torch.autocast(ids_BL.device.type, dtype=torch.bfloat16):
-            embedded_BLD = nn.functional.embedding(indices_BL, table_VD)
-            hidden_BLD = self.body(inputs_embeds=embedded_BLD, use_cache=False).last_hidden_state
-            return slot_loss(hidden_BLD, table_VD, indices_BL, slots_BL, self.shape.text_rows)
+            hidden_BLD = self.hidden(nn.functional.embedding(ids_BL, table_VD), positions_BL)
+            return position_nats(hidden_BLD, table_VD, ids_BL, slots_BL, self.shape.text_rows)
+
+    def hidden(self, embedded_BLD: Tensor, positions_BL: Tensor) -> Tensor:
+        """Final hidden states [B, L, D]. Where positions start again, nothing before is attended to.
+
+        That is transformers' own rule for packed rows, when it is given positions and no attention mask
+        (masking_utils.find_packed_sequence_indices in 5.23).
+        """
+        output = self.body(inputs_embeds=embedded_BLD, position_ids=positions_BL, use_cache=False)
+        hidden_BLD: Tensor = output.last_hidden_state
+        return hidden_BLD
 
     def matrices(self) -> list[nn.Parameter]:
         """The body's weight matrices (for Muon)."""
