@@ -15,6 +15,8 @@
 Each message says what was found, what is allowed, and what to do.
 """
 
+from __future__ import annotations
+
 
 class MidiLLMError(Exception):
     """Root of the tree: catch this to catch every expected failure."""
@@ -63,3 +65,6 @@ class MissingExtraError(MidiLLMError):
         super().__init__(f"{package} is not installed; run: pip install 'midi-llm[{extra}]'")
         self.package = package
         self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return type(self), (self.package, self.extra)  # so that it comes back whole from a worker process
