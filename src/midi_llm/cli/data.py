@@ -1,55 +1,158 @@
-"""`midi-llm data`: a text tokenizer, training rows, or the list of attributions, from a corpus folder."""
+"""`midi-llm data`: build a data set, look at it, check it."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
+
+EXAMPLE = "midi-llm data build --source folder:my_midis --out my_data"
 
 
 def register(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `data`."""
-    parser.add_argument("what", choices=("tokenizer", "rows", "attribution"), help="what to make of the corpus")
-    parser.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="corpus.zip and manifest.jsonl.gz")
-    parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="a new file, or a new folder of rows")
-    parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json (for rows)")
-    parser.add_argument("--captions", type=int, default=40_000, help="captions to train on (tokenizer, default 40000)")
-    parser.add_argument("--vocabulary", type=int, default=4096, help="text ids (tokenizer, default 4096)")
-    parser.add_argument("--rows", type=int, default=1024, help="number of rows (default 1024)")
-    parser.add_argument("--length", type=int, default=2048, help="ids a row (default 2048)")
-    parser.add_argument("--split", choices=("train", "valid", "test"), default="train", help="of the corpus")
-    parser.add_argument("--captioned", type=float, default=1.0, help="share of rows with a prompt (default 1)")
-    parser.add_argument("--seed", type=int, default=1, help="of all random choices (default 1)")
-    parser.add_argument("--workers", type=int, default=2, help="processes (default 2; the result is the same)")
+    """Add the four verbs and their arguments."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", help="build, stats, show or check")
+    _register_build(verbs.add_parser("build", help="sources to a manifest, captions and training rows; continues"))
+    stats = verbs.add_parser("stats", help="what was kept and why not, lengths, instruments, keys, licences")
+    show = verbs.add_parser("show", help="print a training row as text and write its MIDI")
+    check = verbs.add_parser("check", help="read every file again: digests, splits, rows that decode")
+    for verb in (stats, show, check):
+        verb.add_argument("dataset", type=Path, metavar="DIR", help="a data set that `data build` made")
+    stats.add_argument("--json", action="store_true", help="all figures as JSON")
+    show.add_argument("row", type=int, nargs="?", default=0, metavar="N", help="number of the row (default 0)")
+    show.add_argument("--row-set", metavar="NAME", help="such as full/train (default: the first training rows)")
+    show.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the row's music there (.mid)")
+
+
+def _register_build(build: argparse.ArgumentParser) -> None:
+    build.add_argument(
+        "--source", action="append", required=True, metavar="KIND:PATH",
+        help="corpus:DIR, folder:DIR[:CAPTIONS.jsonl], lakh:, midicaps:, gigamidi:, aria: or musicpile:PATH; may be"
+        " repeated",
+    )  # fmt: skip
+    build.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder, or one to continue")
+    build.add_argument("--preset", default="nano", metavar="NAME", help="row sets: nano (default) or midi-llm-1b")
+    build.add_argument(
+        "--set", action="append", default=[], metavar="SET.FIELD=VALUE", help="such as full.rows=400; may be repeated"
+    )
+    build.add_argument("--tokenizer", type=Path, metavar="DIR", help="holds tokenizer.json (default: train one)")
+    build.add_argument("--vocabulary", type=int, default=4096, metavar="N", help="text ids to train (default 4096)")
+    build.add_argument(
+        "--captions", type=int, default=40_000, metavar="N", help="captions to train the tokenizer on (default 40000)"
+    )
+    build.add_argument("--filters", default="lenient", metavar="NAME", help="lenient (default) or amt")
+    build.add_argument("--exclude", type=Path, metavar="FILE", help="ids or digests, one a line, never to be used")
+    build.add_argument(
+        "--rewrite", action="store_true",
+        help="let the model at MIDI_LLM_REWRITE_URL reword the captions (OpenAI-compatible; also _MODEL and _KEY)",
+    )  # fmt: skip
+    build.add_argument("--seed", type=int, default=1, help="of the tokenizer's captions (default 1)")
+    build.add_argument("--workers", type=int, default=0, metavar="N", help="processes (default: one a core)")
+    build.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS", help="run on a Ray cluster instead")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build it and print what was built as JSON."""
-    from tokenizers import Tokenizer
+    """Do what the verb says; the result goes to stdout."""
+    verbs: dict[str, Callable[[argparse.Namespace], int]] = {
+        "build": _build,
+        "stats": _stats,
+        "show": _show,
+        "check": _check,
+    }
+    return verbs[args.verb](args)
 
-    from midi_llm.cli.files import check_file, write_text
-    from midi_llm.data.attribution import attribution_markdown
-    from midi_llm.data.corpus import Corpus
-    from midi_llm.data.rows import NANO_PROMPT, SOURCE_WEIGHTS, RowSpec, build_rows, sample_captions
-    from midi_llm.data.text import train_text_tokenizer
+
+def _build(args: argparse.Namespace) -> int:
+    """Build with a progress bar per step, then say what came out."""
+    import os
+
+    from tqdm import tqdm
+
+    from midi_llm.data.build import BuildSpec, build
+    from midi_llm.data.dataset import CARD_FILE
+    from midi_llm.data.filters import PRESETS
+    from midi_llm.data.presets import row_sets
+    from midi_llm.data.rewrite import settings_from_environment
+    from midi_llm.data.stats import dataset_stats, summary
     from midi_llm.errors import RequestError
 
-    if args.what == "tokenizer":
-        check_file(args.out, force=False)
-        texts = sample_captions(args.corpus, count=args.captions, seed=args.seed)
-        train_text_tokenizer(texts, size=args.vocabulary).save(str(args.out))
-        print(json.dumps({"tokenizer": str(args.out), "captions": len(texts), "vocabulary": args.vocabulary}))
-        return 0
-    if args.what == "attribution":
-        write_text(attribution_markdown(Corpus(args.corpus), SOURCE_WEIGHTS), args.out, force=False)
-        print(json.dumps({"attribution": str(args.out)}))
-        return 0
-    if args.tokenizer is None or not args.tokenizer.is_file():
-        raise RequestError(f"--tokenizer is {args.tokenizer}; rows need the tokenizer.json that `data tokenizer` wrote")
-    spec = RowSpec(rows=args.rows, length=args.length, seed=args.seed, split=args.split, captioned=args.captioned)
-    tokenizer = Tokenizer.from_file(str(args.tokenizer))
-    rows = build_rows(
-        args.corpus, args.out, tokenizer=tokenizer, prompt_format=NANO_PROMPT, spec=spec, workers=args.workers
+    if args.filters not in PRESETS:
+        raise RequestError(f"--filters is {args.filters!r}; allowed are {', '.join(PRESETS)}")
+    if args.workers < 0:
+        raise RequestError(f"--workers is {args.workers}; allowed is 1 or more, 0 for one a core")
+    rewriting = settings_from_environment() if args.rewrite else None
+    if args.rewrite and rewriting is None:
+        raise RequestError("--rewrite needs the address of a model in MIDI_LLM_REWRITE_URL, and its name in _MODEL")
+    spec = BuildSpec(
+        sources=tuple(args.source),
+        row_sets=row_sets(args.preset, args.set),
+        filters=PRESETS[args.filters],
+        tokenizer=args.tokenizer,
+        exclude=_read_exclude(args.exclude),
+        text_rows=args.vocabulary,
+        tokenizer_captions=args.captions,
+        rewriting=rewriting,
+        seed=args.seed,
     )
-    print(json.dumps({"rows": str(args.out), **rows.info}))
+    bars: dict[str, tqdm] = {}
+
+    def on_step(step: str, done: int, total: int) -> None:
+        if step not in bars:
+            bars[step] = tqdm(total=total, desc=f"{step:<14}", unit="part", file=sys.stderr)
+        bars[step].update(done - bars[step].n)
+        if done == total:
+            bars[step].close()
+
+    workers = args.workers or os.cpu_count() or 1
+    dataset = build(spec, args.out, workers=workers, ray=args.ray, on_step=on_step)
+    print(summary(dataset_stats(dataset.rows)), file=sys.stderr)
+    print(args.out / CARD_FILE)
+    return 0
+
+
+def _read_exclude(path: Path | None) -> frozenset[str]:
+    """Ids, one a line; empty lines do not count."""
+    from midi_llm.errors import RequestError
+
+    if path is None:
+        return frozenset()
+    try:
+        return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"--exclude {path} cannot be read: {error}") from error
+
+
+def _stats(args: argparse.Namespace) -> int:
+    from midi_llm.data.dataset import Dataset
+    from midi_llm.data.stats import dataset_stats, stats_json, summary
+
+    stats = dataset_stats(Dataset(args.dataset).rows)
+    print(json.dumps(stats_json(stats), indent=1) if args.json else summary(stats))
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from midi_llm.cli.files import check_file
+    from midi_llm.data.dataset import Dataset
+    from midi_llm.data.inspect import show_row
+    from midi_llm.music.write import write_midi
+
+    if args.output:
+        check_file(args.output, force=False)
+    shown = show_row(Dataset(args.dataset), args.row, row_set=args.row_set)
+    print(shown.text)
+    if args.output:
+        write_midi(shown.score, args.output)
+        print(args.output, file=sys.stderr)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from midi_llm.data.dataset import Dataset
+    from midi_llm.data.inspect import check_dataset
+
+    for line in check_dataset(Dataset(args.dataset)):
+        print(line)
     return 0

@@ -14,8 +14,10 @@ RECIPES = ("nano_stage1", "nano_stage2", "nano_stage2_short", "tiny_cpu")
 def register(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `train`."""
     parser.add_argument("recipe", choices=RECIPES, help="the stage's settings")
-    parser.add_argument("--rows", type=Path, required=True, metavar="DIR", help="training rows (midi-llm data rows)")
-    parser.add_argument("--validation", type=Path, required=True, metavar="DIR", help="validation rows")
+    parser.add_argument(
+        "--rows", type=Path, required=True, metavar="DIR", help="training rows: rows/NAME/train of a data set"
+    )
+    parser.add_argument("--validation", type=Path, required=True, metavar="DIR", help="its rows/NAME/valid")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="state and logbook; resumed when there")
     parser.add_argument("--start-from", type=Path, metavar="DIR", help="the folder of the stage before this one")
     parser.add_argument("--steps", type=int, help="optimiser steps (default: the recipe's)")
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         raise MissingExtraError("torch", "train") from error
     from tokenizers import Tokenizer
 
-    from midi_llm.data.rows import read_rows
+    from midi_llm.data.shards import read_shards
     from midi_llm.train import config as recipes
     from midi_llm.train.export import export_stage
     from midi_llm.train.loop import Trainer
@@ -48,7 +50,11 @@ def run(args: argparse.Namespace) -> int:
     config = make() if args.steps is None else make(steps=args.steps)
     start_from = args.start_from / "state.pt" if args.start_from else None
     trainer = Trainer(
-        config, rows=read_rows(args.rows), validation=read_rows(args.validation), out=args.out, start_from=start_from
+        config,
+        rows=read_shards(args.rows),
+        validation=read_shards(args.validation),
+        out=args.out,
+        start_from=start_from,
     )
     trainer.run(on_step=_show)
     print(args.out)

@@ -1,0 +1,184 @@
+"""Build a data set: sources -> index -> manifest -> tokenizer -> row sets -> card.
+
+In: a `BuildSpec`. Out: the folder that data/dataset.py describes. Every step writes whole files and finds what is done,
+so that a build that was stopped at any moment continues when it is run again and ends with the same bytes. Steps run in
+a process pool or on Ray (data/parallel.py); nothing here prints.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from midi_llm.data.attribution import attribution_markdown
+from midi_llm.data.card import CardExample, data_card
+from midi_llm.data.dataset import ATTRIBUTION_FILE, BUILD_FILE, CARD_FILE, MANIFEST_FILE, TOKENIZER_FILE, Dataset
+from midi_llm.data.dedup import deduplicate
+from midi_llm.data.files import check_same, write_whole
+from midi_llm.data.filters import LENIENT, FilterSettings
+from midi_llm.data.index import IndexTask, index_part, index_path
+from midi_llm.data.inspect import show_row
+from midi_llm.data.manifest import PieceRow, read_manifest, write_manifest
+from midi_llm.data.parallel import run_tasks
+from midi_llm.data.rewrite import RewriteSettings
+from midi_llm.data.rowsets import RowSetSpec, build_row_set
+from midi_llm.data.shards import read_shards
+from midi_llm.data.sources.open import open_source
+from midi_llm.data.stats import dataset_stats, shard_stats
+from midi_llm.data.tokenizer import CaptionSample, sample_captions, train_text_tokenizer
+from midi_llm.errors import DatasetError
+from midi_llm.prompt import load_tokenizer
+
+FORMAT_VERSION = 1
+CARD_EXAMPLES = 10
+OnStep = Callable[[str, int, int], None]
+"""Called with the step's name, tasks done and tasks in all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildSpec:
+    """What to build. `tokenizer` is a folder with a tokenizer.json; None trains one of `text_rows` ids on captions.
+
+    `exclude` are ids or digests that must never be trained on; `rewriting` lets a language model reword the captions.
+    """
+
+    sources: tuple[str, ...]
+    row_sets: tuple[RowSetSpec, ...]
+    filters: FilterSettings = LENIENT
+    tokenizer: Path | None = None
+    text_rows: int = 4096
+    tokenizer_captions: int = 40_000
+    exclude: frozenset[str] = frozenset()
+    rewriting: RewriteSettings | None = None
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        names = [row_set.name for row_set in self.row_sets]
+        if len(set(names)) < len(names):
+            raise DatasetError(f"row sets are called {', '.join(names)}; each needs a name of its own")
+
+
+def build(
+    spec: BuildSpec, out: Path, *, workers: int = 1, ray: str | None = None, on_step: OnStep | None = None
+) -> Dataset:
+    """Build, continue or complete the data set in `out`.
+
+    Row sets may be added to a finished data set; other settings must stay, else `DatasetError` names what changed.
+    """
+
+    def on_done(step: str) -> Callable[[int, int], None] | None:
+        return (lambda done, total: on_step(step, done, total)) if on_step else None
+
+    tasks = _index_tasks(spec, out)
+    run_tasks(index_part, tasks, workers=workers, ray=ray, on_done=on_done("indexing"))
+    dataset = _merge(spec, tasks, out)
+    if not (out / TOKENIZER_FILE).is_file():
+        text = _tokenizer_text(spec, dataset, workers=workers, ray=ray, on_done=on_done("tokenizer"))
+        write_whole({out / TOKENIZER_FILE: lambda file: file.write(text.encode())})
+    for row_set in spec.row_sets:
+        for split in ("train", "valid"):
+            build_row_set(
+                dataset,
+                row_set,
+                split,
+                rewriting=spec.rewriting,
+                workers=workers,
+                ray=ray,
+                on_done=on_done(f"{row_set.name}/{split}"),
+            )
+    write_card(dataset, spec)
+    return dataset
+
+
+def _index_tasks(spec: BuildSpec, out: Path) -> list[IndexTask]:
+    """The parts of all sources, after checking that `out` is new or was begun with the same sources and filters."""
+    if not spec.sources:
+        raise DatasetError("no source is given; name at least one, such as folder:DIR")
+    tasks, described = [], []
+    for text in spec.sources:
+        source = open_source(text)
+        parts = source.parts()
+        described.append({"name": source.name, "revision": source.revision, "parts": len(parts)})
+        tasks += [IndexTask(source=text, part=part, folder=out, filters=spec.filters) for part in parts]
+    names = [task.part.name for task in tasks]
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise DatasetError(f"two sources are called {twice[0].rpartition('-')[0]}; give each folder another name")
+    check_same(
+        out / BUILD_FILE,
+        {
+            "format_version": FORMAT_VERSION,
+            "sources": described,
+            "filters": dataclasses.asdict(spec.filters),
+            "exclude": sorted(spec.exclude),
+        },
+    )
+    return tasks
+
+
+def _merge(spec: BuildSpec, tasks: Sequence[IndexTask], out: Path) -> Dataset:
+    """De-duplicate over all parts and write the manifest."""
+    if not (out / MANIFEST_FILE).is_file():
+        rows = [row for task in tasks for row in read_manifest(index_path(task))]
+        rows = deduplicate(_unique(rows), exclude=spec.exclude)
+        if all(row.dropped for row in rows):
+            reasons = Counter(row.dropped for row in rows).most_common(5)
+            raise DatasetError(
+                f"none of {len(rows)} pieces can be used: {', '.join(f'{why} {count}' for why, count in reasons)};"
+                " add sources, or loosen --filters"
+            )
+        write_manifest(rows, out / MANIFEST_FILE)
+    return Dataset(out)
+
+
+def _unique(rows: Sequence[PieceRow]) -> list[PieceRow]:
+    """Rows with an id seen before are dropped as such: a manifest names a piece once."""
+    seen: set[str] = set()
+    unique = []
+    for row in rows:
+        if row.id not in seen:
+            unique.append(row)
+        seen.add(row.id)
+    return unique
+
+
+def _tokenizer_text(
+    spec: BuildSpec, dataset: Dataset, *, workers: int, ray: str | None, on_done: Callable[[int, int], None] | None
+) -> str:
+    """The tokenizer.json that was given, or one trained on captions of training windows."""
+    if spec.tokenizer is not None:
+        return load_tokenizer(spec.tokenizer).to_str()
+    sample = CaptionSample(captions=spec.tokenizer_captions, example=spec.row_sets[0].example, seed=spec.seed)
+    captions = sample_captions(dataset, sample, workers=workers, ray=ray, on_done=on_done)
+    return train_text_tokenizer(captions, size=spec.text_rows).to_str()
+
+
+def write_card(dataset: Dataset, spec: BuildSpec) -> None:
+    """Write the data card and the attributions: what is in the data set, for people."""
+    tokenizer = load_tokenizer(dataset.folder)
+    shards = {f"{path.parent.name}/{path.name}": read_shards(path) for path in dataset.row_sets}
+    shown = next((name for name in reversed(shards) if name.endswith("/train")), None)
+    examples: list[CardExample] = []
+    if shown:
+        rng = np.random.default_rng(spec.seed)
+        for row in rng.choice(len(shards[shown]), size=min(40, len(shards[shown])), replace=False).tolist():
+            one = show_row(dataset, row, row_set=shown)
+            if one.prompt and len(examples) < CARD_EXAMPLES:
+                examples.append(CardExample(caption=one.prompt, score=one.score, origin=one.source))
+    page = data_card(
+        dataset_stats(dataset.rows),
+        title=dataset.folder.name,
+        settings=json.loads((dataset.folder / BUILD_FILE).read_text(encoding="utf-8")),
+        digest=dataset.manifest_sha256,
+        shards=[shard_stats(name, one, tokenizer.decode) for name, one in shards.items()],
+        examples=examples,
+    )
+    attribution = attribution_markdown(dataset.rows)
+    write_whole({dataset.folder / CARD_FILE: lambda file: file.write(page.encode())})
+    write_whole({dataset.folder / ATTRIBUTION_FILE: lambda file: file.write(attribution.encode())})
