@@ -106,7 +106,11 @@ def _build(args: argparse.Namespace) -> int:
             bars[step].close()
 
     workers = args.workers or os.cpu_count() or 1
-    dataset = build(spec, args.out, workers=workers, ray=args.ray, on_step=on_step)
+    try:
+        dataset = build(spec, args.out, workers=workers, ray=args.ray, on_step=on_step)
+    finally:
+        for bar in bars.values():
+            bar.close()  # so that an error begins a line
     print(summary(dataset_stats(dataset.rows)), file=sys.stderr)
     print(args.out / CARD_FILE)
     return 0
@@ -137,12 +141,15 @@ def _show(args: argparse.Namespace) -> int:
     from midi_llm.cli.files import check_file
     from midi_llm.data.dataset import Dataset
     from midi_llm.data.inspect import show_row
+    from midi_llm.errors import RequestError
     from midi_llm.music.write import write_midi
 
     if args.output:
         check_file(args.output, force=False)
     shown = show_row(Dataset(args.dataset), args.row, row_set=args.row_set)
     print(shown.text)
+    if args.output and not shown.source:
+        raise RequestError(f"row {args.row} is text alone; there is no music to write to {args.output}")
     if args.output:
         write_midi(shown.score, args.output)
         print(args.output, file=sys.stderr)

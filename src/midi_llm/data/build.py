@@ -11,7 +11,7 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +22,23 @@ from midi_llm.data.dataset import ATTRIBUTION_FILE, BUILD_FILE, CARD_FILE, MANIF
 from midi_llm.data.dedup import deduplicate
 from midi_llm.data.files import check_same, write_whole
 from midi_llm.data.filters import LENIENT, FilterSettings
-from midi_llm.data.index import IndexTask, index_part, index_path
+from midi_llm.data.index import IndexTask, index_part, index_path, source_of
 from midi_llm.data.inspect import show_row
 from midi_llm.data.manifest import PieceRow, read_manifest, write_manifest
 from midi_llm.data.parallel import run_tasks
 from midi_llm.data.rewrite import RewriteSettings
-from midi_llm.data.rowsets import RowSetSpec, build_row_set
+from midi_llm.data.rowsets import RowSetSpec, build_row_set, digest, is_finished, open_dataset, open_tokenizer
 from midi_llm.data.shards import read_shards
 from midi_llm.data.sources.open import open_source
+from midi_llm.data.splits import VALID_SHARE
 from midi_llm.data.stats import dataset_stats, shard_stats
-from midi_llm.data.tokenizer import CaptionSample, sample_captions, train_text_tokenizer
+from midi_llm.data.tokenizer import FEWEST_TEXT_ROWS, CaptionSample, sample_captions, train_text_tokenizer
 from midi_llm.errors import DatasetError
 from midi_llm.prompt import load_tokenizer
 
 FORMAT_VERSION = 1
 CARD_EXAMPLES = 10
+DUPLICATE_ID = "duplicate id"
 OnStep = Callable[[str, int, int], None]
 """Called with the step's name, tasks done and tasks in all."""
 
@@ -60,8 +62,13 @@ class BuildSpec:
 
     def __post_init__(self) -> None:
         names = [row_set.name for row_set in self.row_sets]
-        if len(set(names)) < len(names):
-            raise DatasetError(f"row sets are called {', '.join(names)}; each needs a name of its own")
+        if len(set(names)) < len(names) or not names:
+            raise DatasetError(f"row sets are called {names}; at least one is needed, each with a name of its own")
+        if self.text_rows < FEWEST_TEXT_ROWS or self.tokenizer_captions < 1 or self.seed < 0:
+            raise DatasetError(
+                f"the tokenizer has {self.text_rows} ids, {self.tokenizer_captions} captions and seed {self.seed};"
+                f" allowed are {FEWEST_TEXT_ROWS} ids or more, 1 caption or more, a seed from 0 on"
+            )
 
 
 def build(
@@ -71,6 +78,9 @@ def build(
 
     Row sets may be added to a finished data set; other settings must stay, else `DatasetError` names what changed.
     """
+    for opened in (source_of, open_dataset, open_tokenizer):
+        opened.cache_clear()  # by an earlier build in this process; its files may have changed
+    tokenizer = load_tokenizer(spec.tokenizer).to_str() if spec.tokenizer else None
 
     def on_done(step: str) -> Callable[[int, int], None] | None:
         return (lambda done, total: on_step(step, done, total)) if on_step else None
@@ -78,9 +88,15 @@ def build(
     tasks = _index_tasks(spec, out)
     run_tasks(index_part, tasks, workers=workers, ray=ray, on_done=on_done("indexing"))
     dataset = _merge(spec, tasks, out)
-    if not (out / TOKENIZER_FILE).is_file():
-        text = _tokenizer_text(spec, dataset, workers=workers, ray=ray, on_done=on_done("tokenizer"))
-        write_whole({out / TOKENIZER_FILE: lambda file: file.write(text.encode())})
+    if (out / TOKENIZER_FILE).is_file():
+        _check_tokenizer(spec, tokenizer, out)
+    else:
+        if tokenizer is None:
+            sample = CaptionSample(captions=spec.tokenizer_captions, example=spec.row_sets[0].example, seed=spec.seed)
+            captions = sample_captions(dataset, sample, workers=workers, ray=ray, on_done=on_done("tokenizer"))
+            tokenizer = train_text_tokenizer(captions, size=spec.text_rows).to_str()
+        text = tokenizer.encode()
+        write_whole({out / TOKENIZER_FILE: lambda file: file.write(text)})
     for row_set in spec.row_sets:
         for split in ("train", "valid"):
             build_row_set(
@@ -126,43 +142,67 @@ def _merge(spec: BuildSpec, tasks: Sequence[IndexTask], out: Path) -> Dataset:
     """De-duplicate over all parts and write the manifest."""
     if not (out / MANIFEST_FILE).is_file():
         rows = [row for task in tasks for row in read_manifest(index_path(task))]
-        rows = deduplicate(_unique(rows), exclude=spec.exclude)
-        if all(row.dropped for row in rows):
-            reasons = Counter(row.dropped for row in rows).most_common(5)
+        rows = _with_validation(deduplicate(_unique(rows), exclude=spec.exclude))
+        used = Counter(row.split for row in rows if row.dropped is None)
+        if not (used["train"] and used["valid"]):
+            reasons = Counter(row.dropped for row in rows if row.dropped).most_common(5)
             raise DatasetError(
-                f"none of {len(rows)} pieces can be used: {', '.join(f'{why} {count}' for why, count in reasons)};"
-                " add sources, or loosen --filters"
+                f"of {len(rows)} pieces {used['train']} can be trained on and {used['valid']} can validate, at least"
+                f" one each is needed (dropped: {', '.join(f'{why} {count}' for why, count in reasons) or 'none'});"
+                " add pieces, or loosen --filters"
             )
         write_manifest(rows, out / MANIFEST_FILE)
     return Dataset(out)
 
 
 def _unique(rows: Sequence[PieceRow]) -> list[PieceRow]:
-    """Rows with an id seen before are dropped as such: a manifest names a piece once."""
-    seen: set[str] = set()
+    """Rows with an id seen before get another and are dropped: a manifest names a piece once."""
+    seen: Counter[str] = Counter()
     unique = []
     for row in rows:
-        if row.id not in seen:
-            unique.append(row)
-        seen.add(row.id)
+        seen[row.id] += 1
+        number = seen[row.id]
+        unique.append(row if number == 1 else replace(row, id=f"{row.id}#{number}", dropped=DUPLICATE_ID))
     return unique
 
 
-def _tokenizer_text(
-    spec: BuildSpec, dataset: Dataset, *, workers: int, ray: str | None, on_done: Callable[[int, int], None] | None
-) -> str:
-    """The tokenizer.json that was given, or one trained on captions of training windows."""
-    if spec.tokenizer is not None:
-        return load_tokenizer(spec.tokenizer).to_str()
-    sample = CaptionSample(captions=spec.tokenizer_captions, example=spec.row_sets[0].example, seed=spec.seed)
-    captions = sample_captions(dataset, sample, workers=workers, ray=ray, on_done=on_done)
-    return train_text_tokenizer(captions, size=spec.text_rows).to_str()
+def _with_validation(rows: Sequence[PieceRow]) -> list[PieceRow]:
+    """`rows`, where none can validate with some works moved from train to valid: a small folder may have none there.
+
+    It is `VALID_SHARE` of the works, by a digest of their names, and at least one; the last one stays in train.
+    """
+    used = [row for row in rows if row.dropped is None]
+    works = sorted({_work(row) for row in used if row.split == "train"}, key=digest)
+    if any(row.split == "valid" for row in used) or len(works) < 2:
+        return list(rows)
+    moved = frozenset(works[: max(1, round(VALID_SHARE * len(works)))])
+    return [
+        replace(row, split="valid") if row.split == "train" and row.dropped is None and _work(row) in moved else row
+        for row in rows
+    ]
+
+
+def _work(row: PieceRow) -> str:
+    """Name of what must not be split."""
+    return f"{row.source}\0{row.metadata.group}" if row.metadata.group else row.id
+
+
+def _check_tokenizer(spec: BuildSpec, given: str | None, out: Path) -> None:
+    """Raise `DatasetError` unless the tokenizer in `out` is the one that is asked for."""
+    there = load_tokenizer(out)
+    if given is not None and there.to_str() != given:
+        raise DatasetError(f"{out} has another tokenizer than {spec.tokenizer}; use the same, or choose a new folder")
+    if given is None and there.get_vocab_size() != spec.text_rows:
+        raise DatasetError(
+            f"{out / TOKENIZER_FILE} has {there.get_vocab_size()} ids, {spec.text_rows} are asked for; use the same, or"
+            " choose a new folder"
+        )
 
 
 def write_card(dataset: Dataset, spec: BuildSpec) -> None:
     """Write the data card and the attributions: what is in the data set, for people."""
     tokenizer = load_tokenizer(dataset.folder)
-    shards = {f"{path.parent.name}/{path.name}": read_shards(path) for path in dataset.row_sets}
+    shards = {f"{path.parent.name}/{path.name}": read_shards(path) for path in dataset.row_sets if is_finished(path)}
     shown = next((name for name in reversed(shards) if name.endswith("/train")), None)
     examples: list[CardExample] = []
     if shown:
@@ -173,7 +213,7 @@ def write_card(dataset: Dataset, spec: BuildSpec) -> None:
                 examples.append(CardExample(caption=one.prompt, score=one.score, origin=one.source))
     page = data_card(
         dataset_stats(dataset.rows),
-        title=dataset.folder.name,
+        title=dataset.folder.resolve().name,
         settings=json.loads((dataset.folder / BUILD_FILE).read_text(encoding="utf-8")),
         digest=dataset.manifest_sha256,
         shards=[shard_stats(name, one, tokenizer.decode) for name, one in shards.items()],

@@ -14,6 +14,7 @@ import gzip
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,8 @@ from midi_llm.music.score import Score
 
 BUILD_FILE, MANIFEST_FILE, TOKENIZER_FILE = "build.json", "manifest.jsonl.gz", "tokenizer.json"
 CARD_FILE, ATTRIBUTION_FILE = "card.html", "ATTRIBUTION.md"
+REMEDY = "delete index/{}.jsonl.gz and run the build again"
+"""What brings a part's files back."""
 
 
 class Dataset:
@@ -33,7 +36,7 @@ class Dataset:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._zips: dict[str, zipfile.ZipFile] = {}
+        self._zip: zipfile.ZipFile | None = None
         if not (folder / MANIFEST_FILE).is_file():
             raise DatasetError(f"{folder} has no {MANIFEST_FILE}; make it with: midi-llm data build --out {folder}")
 
@@ -48,28 +51,38 @@ class Dataset:
         return hashlib.sha256((self.folder / MANIFEST_FILE).read_bytes()).hexdigest()
 
     @property
+    def tokenizer_sha256(self) -> str:
+        """Digest of the tokenizer: what the ids of all rows follow from. Raises `DatasetError` when it is missing."""
+        path = self.folder / TOKENIZER_FILE
+        if not path.is_file():
+            raise DatasetError(f"{path} is missing; run the build again")
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    @property
     def row_sets(self) -> list[Path]:
         """Folders of finished and unfinished shards, sorted: rows/NAME/SPLIT."""
         return sorted(path for path in (self.folder / "rows").glob("*/*") if path.is_dir())
 
     def midi(self, row: PieceRow) -> bytes:
-        """The MIDI file of a kept piece. Raises `DatasetError` when it is not in its zip."""
+        """The MIDI file of a kept piece. Raises `DatasetError` when it is not in its zip, or damaged there."""
         path = self.folder / "pieces" / f"{row.pack}.zip"
         try:
-            if row.pack not in self._zips:
-                self._zips[row.pack] = zipfile.ZipFile(path)
-            return self._zips[row.pack].read(member_name(row))
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
-            raise DatasetError(f"{path} does not give {row.id}: {error}; run the build again") from error
+            if self._zip is None or self._zip.filename != str(path):
+                self.close()  # pieces are read part by part, and there may be more parts than files may be open
+                self._zip = zipfile.ZipFile(path)
+            return self._zip.read(member_name(row))
+        except (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            raise DatasetError(f"{path} does not give {row.id}: {error}; {REMEDY.format(row.pack)}") from error
 
     def score(self, row: PieceRow) -> Score:
         """The notes of a kept piece."""
         return parse_midi(self.midi(row), name=row.id)
 
     def close(self) -> None:
-        """Close the zips."""
-        while self._zips:
-            self._zips.popitem()[1].close()
+        """Close the zip that was read last."""
+        if self._zip is not None:
+            self._zip.close()
+            self._zip = None
 
 
 def member_name(row: PieceRow) -> str:
@@ -83,5 +96,6 @@ def read_texts(path: Path) -> Iterator[RawText]:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for line in lines:
                 yield RawText(**json.loads(line))
-    except (OSError, EOFError, ValueError, TypeError) as error:
-        raise DatasetError(f"{path} is damaged: {error}; delete it and run the build again") from error
+    except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
+        part = path.name.removesuffix(".jsonl.gz")
+        raise DatasetError(f"{path} is damaged: {error}; {REMEDY.format(part)}") from error

@@ -21,7 +21,8 @@ from midi_llm.data.dataset import member_name
 from midi_llm.data.files import write_whole
 from midi_llm.data.filters import FilterSettings, rejection
 from midi_llm.data.fingerprint import fingerprint
-from midi_llm.data.manifest import PieceRow, read_manifest, write_manifest
+from midi_llm.data.manifest import PieceRow, write_manifest
+from midi_llm.data.sources.archive import is_safe_name
 from midi_llm.data.sources.base import Metadata, Part, RawPiece, RawText, Skipped, Source
 from midi_llm.data.sources.open import open_source
 from midi_llm.data.splits import assign_split
@@ -34,6 +35,8 @@ from midi_llm.music.score import Score
 
 UNREADABLE = "unreadable"
 """The reason of a file that is not MIDI, or too broken to read."""
+UNSAFE = "unsafe path"
+"""The reason of an id that would lead out of a zip, or holds control characters."""
 _OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -47,38 +50,19 @@ class IndexTask:
     filters: FilterSettings
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IndexSummary:
-    """What a part gave: pieces seen and kept, notes of the kept, texts."""
-
-    name: str
-    pieces: int
-    kept: int
-    notes: int
-    texts: int
-
-
 def index_path(task: IndexTask) -> Path:
     """Where the part's manifest goes."""
     return task.folder / "index" / f"{task.part.name}.jsonl.gz"
 
 
-def index_part(task: IndexTask) -> IndexSummary:
+def index_part(task: IndexTask) -> None:
     """Index one part, or find it done. The same part gives the same bytes, on any machine."""
     path = index_path(task)
-    texts = 0
     if not path.is_file():
-        rows, texts = _read_part(task)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_manifest(rows, path)
-    rows = read_manifest(path)
-    kept = [row for row in rows if row.dropped is None]
-    return IndexSummary(
-        name=task.part.name, pieces=len(rows), kept=len(kept), notes=sum(row.notes for row in kept), texts=texts
-    )
+        write_manifest(_read_part(task), path)
 
 
-def _read_part(task: IndexTask) -> tuple[list[PieceRow], int]:
+def _read_part(task: IndexTask) -> list[PieceRow]:
     """The part's rows; its pieces and texts go to their files."""
     pieces_path = task.folder / "pieces" / f"{task.part.name}.zip"
     texts_path = task.folder / "texts" / f"{task.part.name}.jsonl.gz"
@@ -87,20 +71,22 @@ def _read_part(task: IndexTask) -> tuple[list[PieceRow], int]:
 
     def write_pieces(file: BinaryIO) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-            for item in _source(task.source).read(task.part):
+            names: set[str] = set()
+            for item in source_of(task.source).read(task.part):
                 if isinstance(item, RawText):
                     texts.append(item)
                     continue
                 row = describe(item, task)
                 rows.append(row)
-                if isinstance(item, RawPiece) and row.dropped is None:
-                    member = zipfile.ZipInfo(member_name(row), _OLDEST_DATE)
-                    archive.writestr(member, item.data, zipfile.ZIP_DEFLATED)
+                name = member_name(row)
+                if isinstance(item, RawPiece) and row.dropped is None and name not in names:
+                    archive.writestr(zipfile.ZipInfo(name, _OLDEST_DATE), item.data, zipfile.ZIP_DEFLATED)
+                    names.add(name)
 
     write_whole({pieces_path: write_pieces})
     if texts:
         write_whole({texts_path: lambda file: _write_texts(texts, file)})
-    return rows, len(texts)
+    return rows
 
 
 def describe(item: RawPiece | Skipped, task: IndexTask) -> PieceRow:
@@ -118,6 +104,8 @@ def describe(item: RawPiece | Skipped, task: IndexTask) -> PieceRow:
     )
     if isinstance(item, Skipped):
         return dataclasses.replace(row, dropped=item.reason)
+    if not is_safe_name(row.id):
+        return dataclasses.replace(row, dropped=UNSAFE)
     try:
         score = parse_midi(item.data, name=item.path)
     except MidiReadError:
@@ -157,6 +145,6 @@ def _write_texts(texts: list[RawText], file: BinaryIO) -> None:
 
 
 @lru_cache(maxsize=8)
-def _source(spec: str) -> Source:
+def source_of(spec: str) -> Source:
     """Opened once per process: opening reads the source's own manifest."""
     return open_source(spec)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from midi_llm.data.dataset import Dataset
+from midi_llm.data.dataset import REMEDY, Dataset
 from midi_llm.data.shards import KINDS, ShardSet, read_shards
 from midi_llm.errors import DatasetError, TokenError
 from midi_llm.music.score import Score
@@ -79,7 +79,7 @@ def check_dataset(dataset: Dataset) -> Iterator[str]:
     yield _check_manifest(dataset)
     yield _check_pieces(dataset)
     for folder in dataset.row_sets:
-        yield _check_rows(folder)
+        yield _check_rows(dataset, folder)
 
 
 def _check_manifest(dataset: Dataset) -> str:
@@ -87,12 +87,12 @@ def _check_manifest(dataset: Dataset) -> str:
     kept = [row for row in dataset.rows if row.dropped is None]
     if len({row.id for row in dataset.rows}) < len(dataset.rows):
         raise DatasetError("an id stands twice in the manifest; delete manifest.jsonl.gz and run the build again")
-    for what in ("digest", "work"):
-        splits: dict[str, str] = {}
-        for row in kept:
-            name = row.sha256 if what == "digest" else row.metadata.group
-            if name and splits.setdefault(name, row.split) != row.split:
-                raise DatasetError(f"{what} {name} is in {splits[name]} and in {row.split}: the build is not sound")
+    splits: dict[str, str] = {}
+    for row in kept:
+        work = f"work {row.metadata.group} of {row.source}" if row.metadata.group else row.id
+        for name in (f"digest {row.sha256}", work):
+            if splits.setdefault(name, row.split) != row.split:
+                raise DatasetError(f"{name} is in {splits[name]} and in {row.split}: the build is not sound")
     return f"manifest: {len(kept)} of {len(dataset.rows)} pieces are used; no digest or work is in two splits"
 
 
@@ -101,13 +101,18 @@ def _check_pieces(dataset: Dataset) -> str:
     kept = [row for row in dataset.rows if row.dropped is None]
     for row in kept:
         if hashlib.sha256(dataset.midi(row)).hexdigest() != row.sha256:
-            raise DatasetError(f"{row.id} in pieces/{row.pack}.zip is not the file that was indexed; build again")
+            raise DatasetError(
+                f"{row.id} in pieces/{row.pack}.zip is not the file that was indexed; {REMEDY.format(row.pack)}"
+            )
     return f"pieces: {len(kept)} MIDI files have their digests"
 
 
-def _check_rows(folder: Path) -> str:
-    """Digests of the shards, and every piece of music decodes."""
+def _check_rows(dataset: Dataset, folder: Path) -> str:
+    """Digests of the shards and of what they were made with, and every piece of music decodes."""
     shards = read_shards(folder, check=True)
+    for name, digest in (("manifest", dataset.manifest_sha256), ("tokenizer", dataset.tokenizer_sha256)):
+        if shards.info["settings"].get(name) != digest:
+            raise DatasetError(f"{folder} was made with another {name}; delete the folder and run the build again")
     music = 0
     for start in range(0, len(shards), 256):
         batch = shards.batch(np.arange(start, min(start + 256, len(shards))))

@@ -8,6 +8,7 @@ music ids in stage 1 beside the text, 5.1 G ids in stage 2 with AMT's ten copies
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -34,8 +35,8 @@ def _nano() -> tuple[RowSetSpec, ...]:
             name="stage1", stage=1, rows=12_800, valid_rows=128, example=stage1, prompt=NANO_PROMPT, seed=11,
             text_share=1.0,
         ),
-        RowSetSpec(name="short", stage=2, rows=6_400, valid_rows=64, example=short, prompt=NANO_PROMPT, seed=12),
-        RowSetSpec(name="full", stage=2, rows=1_800, valid_rows=32, example=full, prompt=NANO_PROMPT, seed=13),
+        RowSetSpec(name="short", stage=2, rows=10_720, valid_rows=64, example=short, prompt=NANO_PROMPT, seed=12),
+        RowSetSpec(name="full", stage=2, rows=3_440, valid_rows=32, example=full, prompt=NANO_PROMPT, seed=13),
     )  # fmt: skip
 
 
@@ -84,7 +85,10 @@ def _changed(spec: RowSetSpec, field: str, text: str, change: str) -> RowSetSpec
     try:
         value: Any = _FIELDS[field](text)
     except ValueError as error:
-        raise DatasetError(f"{change!r}: {text!r} is not a number") from error
+        kind = "a whole number" if _FIELDS[field] is int else "a number"
+        raise DatasetError(f"{change!r}: {text!r} is not {kind}") from error
+    if not math.isfinite(value):
+        raise DatasetError(f"{change!r}: {text!r} is not a finite number")
     if field in ("length", "captioned"):
         return dataclasses.replace(spec, example=dataclasses.replace(spec.example, **{field: value}))
     return dataclasses.replace(spec, **{field: value})

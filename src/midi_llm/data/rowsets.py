@@ -25,14 +25,25 @@ from midi_llm.data.mixture import rows_per_piece
 from midi_llm.data.packing import pack
 from midi_llm.data.parallel import run_tasks
 from midi_llm.data.rewrite import RewriteSettings, rewrite
-from midi_llm.data.shards import Segment, ShardSet, ShardSpec, finish, is_written, write_shard
-from midi_llm.errors import DatasetError
+from midi_llm.data.shards import (
+    INDEX_FILE,
+    Segment,
+    ShardSet,
+    ShardSpec,
+    finish,
+    is_written,
+    read_shards,
+    write_shard,
+)
+from midi_llm.errors import DatasetError, PromptError
 from midi_llm.prompt import PromptFormat, load_tokenizer
 
 SETTINGS_FILE = "settings.json"
 IDS_PER_SHARD = 2**20
 TEXT_VALID_SHARE = 0.01
 """Of the texts, by a digest of their id: kept for validation."""
+MAX_UNANSWERED = 0.1
+"""Share of a shard's captions that may stay as they are because a language model does not answer."""
 ATTEMPTS = 4
 """Windows tried for a row before its piece is passed over."""
 
@@ -61,10 +72,12 @@ class RowSetSpec:
         return self.example.length
 
     def __post_init__(self) -> None:
-        if self.stage not in (1, 2) or min(self.rows, self.valid_rows) < 1 or not 0.0 <= self.text_share <= 1.0:
+        is_sized = min(self.rows, self.valid_rows) >= 1 and self.seed >= 0
+        if self.stage not in (1, 2) or not is_sized or not 0.0 <= self.text_share <= 1.0:
             raise DatasetError(
-                f"row set {self.name!r} has stage {self.stage}, {self.rows} and {self.valid_rows} rows and text share"
-                f" {self.text_share}; allowed are stage 1 or 2, at least 1 row each, and a share between 0 and 1"
+                f"row set {self.name!r} has stage {self.stage}, {self.rows} and {self.valid_rows} rows, seed"
+                f" {self.seed} and text share {self.text_share}; allowed are stage 1 or 2, at least 1 row each, a seed"
+                " from 0 on, and a share between 0 and 1"
             )
 
 
@@ -100,11 +113,23 @@ def build_row_set(
     """
     out = dataset.folder / "rows" / spec.name / split
     tasks = [replace(task, rewriting=rewriting) for task in plan(dataset, spec, split, out)]
-    rewriter = rewriting.model if rewriting else None
-    settings = {"split": split, "manifest": dataset.manifest_sha256, "rewriter": rewriter, **asdict(spec)}
+    settings = {
+        "split": split,
+        "manifest": dataset.manifest_sha256,
+        "tokenizer": dataset.tokenizer_sha256,
+        "rewriter": rewriting.model if rewriting else None,
+        **asdict(spec),
+    }
     check_same(out / SETTINGS_FILE, settings)
+    if is_finished(out) and all(is_written(out, task.index) for task in tasks):
+        return read_shards(out)  # its digests stay those of the rows as they were made
     run_tasks(write_rows, tasks, workers=workers, ray=ray, on_done=on_done)
     return finish(out, tasks[0].shards, shards=len(tasks), settings=settings)
+
+
+def is_finished(out: Path) -> bool:
+    """Whether the shards in `out` are all there."""
+    return (out / INDEX_FILE).is_file()
 
 
 def plan(dataset: Dataset, spec: RowSetSpec, split: str, out: Path) -> list[ShardTask]:
@@ -113,7 +138,7 @@ def plan(dataset: Dataset, spec: RowSetSpec, split: str, out: Path) -> list[Shar
     texts = sorted((dataset.folder / "texts").glob("*.jsonl.gz")) if spec.stage == 1 and spec.text_share else []
     shards = ShardSpec(
         length=spec.length,
-        text_rows=_tokenizer(dataset.folder).get_vocab_size(),
+        text_rows=open_tokenizer(dataset.folder).get_vocab_size(),
         sources=tuple(sorted({row.source for row in rows} | {path.name.removesuffix(".jsonl.gz") for path in texts})),
     )
     task = partial(ShardTask, dataset=dataset.folder, out=out, split=split, spec=spec, shards=shards)
@@ -163,22 +188,30 @@ def _rewording(task: ShardTask) -> Callable[[str], str]:
     for _ in _piece_segments(task, note):
         pass
     cache = task.dataset / "rewritten" / f"{task.spec.name}-{task.split}-{task.index:05d}.jsonl"
-    answers, _ = rewrite(captions, settings=task.rewriting, cache=cache)
+    answers, report = rewrite(captions, settings=task.rewriting, cache=cache)
+    if report.failed > MAX_UNANSWERED * len(captions):
+        raise DatasetError(
+            f"{task.rewriting.base_url} did not reword {report.failed} of {len(captions)} captions; see that"
+            f" {task.rewriting.model!r} is served there and run the build again, what was answered is kept"
+        )
     return dict(zip(captions, answers, strict=True)).__getitem__
 
 
 def _piece_segments(task: ShardTask, reword: Callable[[str], str] | None) -> Iterator[Segment]:
     dataset = open_dataset(task.dataset)
-    tokenizer = _tokenizer(task.dataset)
+    tokenizer = open_tokenizer(task.dataset)
     for piece, count in zip(task.pieces, task.counts, strict=True):
         score = dataset.score(piece)
         for number in range(count):
             rng = np.random.default_rng((task.spec.seed, digest(piece.id), number))
             for _ in range(ATTEMPTS):
-                example = make_example(
-                    score, piece.metadata, spec=task.spec.example, tokenizer=tokenizer,
-                    prompt_format=task.spec.prompt, rng=rng, reword=reword,
-                )  # fmt: skip
+                try:
+                    example = make_example(
+                        score, piece.metadata, spec=task.spec.example, tokenizer=tokenizer,
+                        prompt_format=task.spec.prompt, rng=rng, reword=reword,
+                    )  # fmt: skip
+                except (DatasetError, PromptError) as error:
+                    raise DatasetError(f"{piece.id} makes no example: {error}") from error
                 if example is not None:
                     yield Segment(
                         ids=example.ids, music_start=example.music_start, kind=example.kind, source=piece.source
@@ -189,7 +222,7 @@ def _piece_segments(task: ShardTask, reword: Callable[[str], str] | None) -> Ite
 def _text_segments(task: ShardTask) -> Iterator[Segment]:
     assert task.texts is not None
     source = task.texts.name.removesuffix(".jsonl.gz")
-    tokenizer = _tokenizer(task.dataset)
+    tokenizer = open_tokenizer(task.dataset)
     for text in read_texts(task.texts):
         place = digest(text.id) / 2**64
         is_valid = place < TEXT_VALID_SHARE
@@ -211,6 +244,6 @@ def open_dataset(folder: Path) -> Dataset:
 
 
 @lru_cache(maxsize=2)
-def _tokenizer(folder: Path) -> Tokenizer:
+def open_tokenizer(folder: Path) -> Tokenizer:
     """Read once per process."""
     return load_tokenizer(folder)

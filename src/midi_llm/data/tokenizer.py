@@ -27,10 +27,12 @@ from midi_llm.data.windows import cut_window
 CAPTIONS_PER_WINDOW = 8
 PIECES_PER_TASK = 256
 BEGIN_OF_TEXT, PAD = "<|begin_of_text|>", "<|pad|>"
+FEWEST_TEXT_ROWS = 258
+"""Every byte, and the two special tokens."""
 
 
 def train_text_tokenizer(texts: Iterable[str], *, size: int = 4096) -> Tokenizer:
-    """Train a byte-level BPE of exactly `size` ids; unused ids are filled with reserved tokens."""
+    """Train a byte-level BPE of exactly `size` ids (`FEWEST_TEXT_ROWS` or more); unused ids are reserved tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -68,23 +68,23 @@ def nano_stage1(*, steps: int = 800) -> TrainConfig:
     return TrainConfig(name="nano_stage1", steps=steps, batch_rows=16, train_on_prompt=True)
 
 
-def nano_stage2(*, steps: int = 440) -> TrainConfig:
-    """Stage 2 of the bundled model: captioned windows, loss on the music alone, full length, falling learning rate."""
-    return TrainConfig(name="nano_stage2", steps=steps, batch_rows=4, warmup_steps=20, decay_from=0.15, seed=2)
+def nano_stage2(*, steps: int = 860) -> TrainConfig:
+    """Stage 2 of the bundled model: captioned windows at full length, loss on the music alone, constant rate."""
+    return TrainConfig(
+        name="nano_stage2", steps=steps, batch_rows=4, muon_lr=0.015, adam_lr=1.5e-3, warmup_steps=20, seed=2
+    )
 
 
-def nano_stage2_short(*, steps: int = 170) -> TrainConfig:
-    """Stage 2, continued on rows of half the length at half the peak rate: more prompts a step, falling to zero."""
+def nano_stage2_short(*, steps: int = 1340) -> TrainConfig:
+    """Stage 2, continued on rows of half the length, so more prompts a step; the rate falls to zero over it."""
     return TrainConfig(
         name="nano_stage2_short",
         steps=steps,
         batch_rows=8,
-        muon_lr=0.01,
-        adam_lr=1e-3,
-        warmup_steps=10,
-        decay_from=0.0,
-        validate_every=170,
-        checkpoint_every=50,
+        muon_lr=0.015,
+        adam_lr=1.5e-3,
+        warmup_steps=20,
+        decay_from=0.3,
         seed=3,
     )
 
