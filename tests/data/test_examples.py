@@ -262,3 +262,9 @@ def test_the_page_on_the_format_shows_what_the_code_makes():
     assert worked_example() in page, worked_example()
     for name in ("DUR_OFFSET", "NOTE_OFFSET", "REST", "CONTROL_OFFSET", "SEPARATOR", "AUTOREGRESS", "ANTICIPATE"):
         assert f"{getattr(vocab, name):,}" in page, name
+
+
+def test_a_long_prompt_without_blanks_ends_at_a_character() -> None:
+    text = "静かなピアノ曲" * 40
+    ids = encode_shortened(text, lambda part: [0, *part.encode()], limit=40)
+    assert bytes(ids[1:]).decode() == text[:13]

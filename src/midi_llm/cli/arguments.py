@@ -22,7 +22,7 @@ COMMANDS = {
     "roll": "draw a MIDI file as a piano roll (SVG)",
     "models": "list the models known by name",
     "export": "make the ONNX files of a checkpoint folder",
-    "data": "make a tokenizer, training rows or attributions from a corpus",
+    "data": "build a data set from MIDI and text, look at it, check it",
     "train": "train a stage of a small model",
 }
 """Name and one-line description, in the order of the help."""

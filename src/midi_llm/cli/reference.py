@@ -27,10 +27,19 @@ def reference() -> str:
 def section(command: str) -> str:
     """One command: what it does and a table of its arguments."""
     name = f"{PROGRAM} [{DEFAULT_COMMAND}]" if command == DEFAULT_COMMAND else f"{PROGRAM} {command}"
-    rows = [row(action) for action in parser_for(command)._actions]
     text = COMMANDS[command]
-    head = [f"## `{name}`", "", f"{text[0].upper()}{text[1:]}.", "", "| argument | meaning |", "|---|---|"]
-    return "\n".join([*head, *rows, ""])
+    parser = parser_for(command)
+    lines = [f"## `{name}`", "", f"{text[0].upper()}{text[1:]}.", "", *table(parser)]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb, verb_parser in action.choices.items():
+                lines += [f"### `{name} {verb}`", "", *table(verb_parser)]
+    return "\n".join(lines)
+
+
+def table(parser: argparse.ArgumentParser) -> list[str]:
+    """The parser's arguments, a line each."""
+    return ["| argument | meaning |", "|---|---|", *(row(action) for action in parser._actions), ""]
 
 
 def row(action: argparse.Action) -> str:

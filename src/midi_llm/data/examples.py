@@ -32,8 +32,8 @@ from midi_llm.tokens.rests import insert_rests
 from midi_llm.tokens.vocab import ANTICIPATE, AUTOREGRESS, CONTROL_OFFSET, REST, REST_INTERVAL_TICKS, SEPARATOR
 
 MIN_LENGTH = 128
-_UNITS = (r"(?<=[.!?;])\s+", r"(?<=,)\s+", r"\s+")
-"""Where a prompt that is too long may end: after a sentence, or else a clause, or else a word."""
+_UNITS = ((r"(?<=[.!?;])\s+", " "), (r"(?<=,)\s+", " "), (r"\s+", " "), (r"(?<=.)(?=.)", ""))
+"""Where a prompt that is too long may end: after a sentence, or else a clause, a word or (no blanks) a character."""
 _TEXT_ENDS = (r"\n\s*\n", r"(?<=[.!?])\s", r"\s")
 """Where a long text may be cut: after a paragraph, or else a sentence, or else a word."""
 
@@ -140,14 +140,14 @@ def encode_shortened(text: str, encode: Callable[[str], list[int]], *, limit: in
     ids = encode(text)
     if len(ids) <= limit:
         return ids
-    for unit in _UNITS:
+    for unit, glue in _UNITS:
         units = re.split(unit, text)
-        begin = partial(_beginning, units)
+        begin = partial(_beginning, units, glue)
         keep = bisect_left(range(1, len(units) + 1), True, key=lambda count: len(encode(begin(count))) > limit)
         if keep:
             return encode(begin(keep))
     raise DatasetError(
-        f"the first word of a caption needs {len(encode(text.split()[0]))} ids with its prompt format, {limit} are kept"
+        f"the first character of a caption needs {len(encode(text[0]))} ids with its prompt format, {limit} are kept"
         " free: raise prompt_ids, or length, a quarter of which is the most"
     )
 
@@ -172,8 +172,8 @@ def text_examples(text: str, tokenizer: Tokenizer, *, max_ids: int) -> list[Exam
     return [Example(ids=ids, music_start=len(ids), kind="text") for ids in examples]
 
 
-def _beginning(units: list[str], count: int) -> str:
-    return " ".join(units[:count]).rstrip(" ,;")
+def _beginning(units: list[str], glue: str, count: int) -> str:
+    return glue.join(units[:count]).rstrip(" ,;")
 
 
 def _cut(ends: list[npt.NDArray[np.intp]], start: int, room: int) -> int:
