@@ -30,7 +30,7 @@ def test_changes_reach_the_set_and_the_examples_and_rows_0_leaves_a_set_out() ->
         ("short.rows=many", "'many' is not a whole number"),
         ("short.rows=1e3", "'1e3' is not a whole number"),
         ("short.rows=-1", "-1 and 64 rows"),
-        ("short.valid_rows=0", "6400 and 0 rows"),
+        ("short.valid_rows=0", "10720 and 0 rows"),
         ("short.seed=-1", "seed -1"),
         ("short.length=64", "length is 64"),
         ("short.captioned=1.5", "captioned and described are"),
