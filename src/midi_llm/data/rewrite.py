@@ -89,14 +89,17 @@ def rewrite(captions: Sequence[str], *, settings: RewriteSettings, cache: Path) 
     asked = [text for text in distinct if _digest(text, settings.model) not in known]
     found = {text: known[digest] for text in distinct if (digest := _digest(text, settings.model)) in known}
     cached = frozenset(found)
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with cache.open("a", encoding="utf-8") as lines:
-        if not known and lines.tell() == 0:
-            _write_line(lines, {"format": "midi-llm rewrites", "version": CACHE_VERSION})
-        for text, answer in _ask_all(asked, settings):
-            found[text] = answer if answer is not None and states_nothing_new(text, answer) else None
-            entry = {"digest": _digest(text, settings.model), "caption": text, "rewritten": found[text]}
-            _write_line(lines, entry)
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with cache.open("a", encoding="utf-8") as lines:
+            if not known and lines.tell() == 0:
+                _write_line(lines, {"format": "midi-llm rewrites", "version": CACHE_VERSION})
+            for text, answer in _ask_all(asked, settings):
+                found[text] = answer if answer is not None and states_nothing_new(text, answer) else None
+                entry = {"digest": _digest(text, settings.model), "caption": text, "rewritten": found[text]}
+                _write_line(lines, entry)
+    except OSError as error:
+        raise DatasetError(f"{cache} cannot be written: {error}; make room and run again, it continues") from error
     return [found.get(text) or text for text in captions], RewriteReport(
         rewritten=sum(text not in cached and found.get(text) is not None for text in captions),
         cached=sum(text in cached and found[text] is not None for text in captions),

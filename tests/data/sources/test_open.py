@@ -134,3 +134,8 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtraError, match=r"midi-llm\[hub\]"):
         download("aria")
+
+
+def test_the_home_of_nobody_is_one_clear_line() -> None:
+    with pytest.raises(DatasetError, match="home folder that is not there"):
+        open_source("folder:~no-such-user-here/midis")

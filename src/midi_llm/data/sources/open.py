@@ -33,6 +33,14 @@ KINDS = {
 
 def open_source(spec: str) -> Source:
     """The source that `spec` describes. Raises `DatasetError` for an unknown kind or missing files."""
+    try:
+        return _opened(spec)
+    except RuntimeError as error:  # of expanduser
+        raise DatasetError(f"{spec!r} names a home folder that is not there: {error}") from error
+
+
+def _opened(spec: str) -> Source:
+    """The same, where "~name" may still be nobody's."""
     kind, colon, path = spec.partition(":")
     if kind in KINDS and colon and path:
         return _OPENERS[kind](path)
