@@ -163,10 +163,12 @@ def test_a_broken_record_says_what_is_wrong(tmp_path: Path, content: str, messag
         read_record(tmp_path)
 
 
-@pytest.mark.parametrize("sampling", [[], {"seed": 1}, {"top_p": "high"}, {"temperature": True}])
+@pytest.mark.parametrize(
+    "sampling", [[], {"seed": 1}, {"top_p": "high"}, {"temperature": True}, {"min_gap_ticks": 2.5}]
+)
 def test_a_record_with_unknown_sampling_is_refused(tmp_path: Path, sampling: object) -> None:
     write_record(tmp_path, CheckpointRecord())
     value = json.loads((tmp_path / "midi_llm.json").read_text())
     (tmp_path / "midi_llm.json").write_text(json.dumps(value | {"sampling": sampling}))
-    with pytest.raises(CheckpointError, match="max_instruments, temperature, top_p"):
+    with pytest.raises(CheckpointError, match="temperature, top_p and, whole, max_instruments"):
         read_record(tmp_path)

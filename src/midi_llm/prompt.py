@@ -27,7 +27,8 @@ FORMAT_VERSION = 1
 """Of `midi_llm.json`: {"format_version", "prompt": {"prefix", "suffix", "bos"}, "name"?, "training"?, "sampling"?}."""
 
 
-_SAMPLING = {"temperature", "top_p", "max_instruments"}
+_BOUNDS = ("max_instruments", "max_polyphony", "polyphony_per_instrument", "min_gap_ticks", "min_melodic_ticks")
+_SAMPLING = {"temperature", "top_p", *_BOUNDS}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +92,8 @@ class CheckpointRecord:
     name: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, float] = field(default_factory=dict)
-    """Recommended "temperature", "top_p" and "max_instruments" where they differ from the published checkpoint's."""
+    """Recommended "temperature", "top_p" and bounds of the grammar (compose/bounds.py); those of the published
+    checkpoint where it names none."""
 
 
 def tidy(text: str) -> str:
@@ -170,9 +172,11 @@ def read_record(folder: Path) -> CheckpointRecord:
         not isinstance(sampling, dict)
         or not _SAMPLING.issuperset(sampling)
         or not all(isinstance(number, int | float) and not isinstance(number, bool) for number in sampling.values())
+        or not all(isinstance(sampling.get(name, 1), int) and sampling.get(name, 1) >= 0 for name in _BOUNDS)
     ):
         raise CheckpointError(
-            f"{path} has sampling {sampling!r}; it may hold the numbers {', '.join(sorted(_SAMPLING))}"
+            f"{path} has sampling {sampling!r}; it may hold the numbers temperature, top_p and, whole,"
+            f" {', '.join(_BOUNDS)}"
         )
     known = PromptFormat(prefix=prompt["prefix"], suffix=prompt["suffix"], bos=prompt["bos"])
     return CheckpointRecord(prompt=known, name=name, training=training, sampling=sampling)

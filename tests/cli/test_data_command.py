@@ -62,12 +62,12 @@ def test_build_stats_show_and_check(midi_llm: Run, corpus: str) -> None:
     played = sum(line[:1] == " " and "REST" not in line for line in shown.out.splitlines())
     assert len(parse_dump(shown.out)) >= 3 * played > 60
     assert read_midi(Path("row.mid")).note_count > 20
-    assert midi_llm("data", "show", "ds", "--row-set", "short/valid").out.startswith("# short/valid row 0: ")
+    assert midi_llm("data", "show", "ds", "--row-set", "short/valid").out.startswith("# short/valid\n# row 0: ")
 
     checked = midi_llm("data", "check", "ds")
     assert (checked.code, len(checked.out.splitlines())) == (0, 4)
     assert_refused(midi_llm("data", "show", "ds", "2", "-o", "row.mid"), "row.mid exists")
-    assert_refused(midi_llm("data", "show", "ds", "6"), "short/train has 6 rows, 0 to 5; there is no row 6")
+    assert_refused(midi_llm("data", "show", "ds", "6"), "there are 6 rows, 0 to 5; there is no row 6")
     assert_refused(midi_llm("data", "show", "ds", "two"), "invalid int value: 'two'")
     assert_refused(midi_llm("data", "show", "ds", "--row-set", "x"), "there is no row set 'x'; there are short/train")
 
@@ -81,7 +81,7 @@ def test_build_stats_show_and_check(midi_llm: Run, corpus: str) -> None:
         (["--source", "lakh:nowhere"], "nowhere does not exist"),
         (["--source", ""], "is neither a folder nor one of"),
         (["--source", "folder:empty"], "has no MIDI file"),
-        (["--source", "folder:midis", "--source", "folder:more/midis"], "two sources are called midis"),
+        (["--source", "folder:midis", "--source", "folder:more/midis"], "two sources are called 'midis'"),
         (["--source", "folder:midis", "--workers", "-1"], "--workers is -1; allowed is 1 or more"),
         (["--source", "folder:midis", "--workers", "two"], "invalid int value: 'two'"),
         (["--source", "folder:midis", "--filters", "none"], "'none'; allowed are lenient, amt"),
@@ -256,3 +256,10 @@ def test_progress_ends_before_an_error_begins(midi_llm: Run, monkeypatch: pytest
     monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
     assert midi_llm("data", "build", "--source", "folder:midis", "--out", "ds", *SMALL).code == 2
     assert stream.getvalue().splitlines()[-1].startswith("midi-llm: error: of 1 pieces 1 can be trained on")
+
+
+def test_the_large_preset_wants_the_tokenizer_of_its_model(midi_llm: Run) -> None:
+    assert_refused(
+        midi_llm("data", "build", "--source", "folder:midis", "--out", "x", "--preset", "midi-llm-1b"),
+        "needs --tokenizer",
+    )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import midi_llm
+from midi_llm.compose.bounds import Bounds
 from midi_llm.compose.settings import DEFAULT_TEMPERATURE, DEFAULT_TOP_P, Settings
 from midi_llm.engines.base import SamplingParams
 from midi_llm.errors import CheckpointError, EngineError, OutputError, PromptError, RequestError
@@ -80,7 +81,7 @@ def test_a_piece_never_has_more_than_16_instruments_over_all_windows(make_compos
 
 def test_a_model_s_own_bound_on_instruments_holds_over_all_windows(make_composer) -> None:
     composer = make_composer(make_composer.engine(stride=5, max_positions=700))
-    composer.max_instruments = 4
+    composer.bounds = Bounds(max_instruments=4)
     piece = composer.compose("something calm", Settings(seconds=40, seed=8))
     assert len(piece.windows) > 2
     assert len(piece.score.tracks) == 4

@@ -10,11 +10,12 @@ from data.corpora import tiny_spec, tree, write_corpus, write_midis
 from data.test_rewrite import reworded, server
 from midi_llm.data.build import build
 from midi_llm.data.dataset import Dataset, read_texts
-from midi_llm.data.inspect import check_dataset, show_row
+from midi_llm.data.inspect import check_dataset, open_row_set, show_row
 from midi_llm.data.rewrite import RewriteSettings
 from midi_llm.data.rowsets import digest, plan
 from midi_llm.data.shards import END, MUSIC_START, ROW, START, read_shards
 from midi_llm.errors import DatasetError
+from midi_llm.prompt import load_tokenizer
 
 STAGE1 = ("stage1.rows=10", "stage1.valid_rows=2", "stage1.length=256", "short.rows=0")
 
@@ -24,9 +25,8 @@ def rewriting(url: str, **changes) -> RewriteSettings:
 
 
 def prompts(dataset: Dataset, name: str = "short/train") -> list[str]:
-    return [
-        show_row(dataset, row, row_set=name).prompt for row in range(len(read_shards(dataset.folder / "rows" / name)))
-    ]
+    (_, shards), tokenizer = open_row_set(dataset, name), load_tokenizer(dataset.folder)
+    return [show_row(shards, row, tokenizer).prompt for row in range(len(shards))]
 
 
 def write_texts(folder: Path, count: int = 300) -> Path:
@@ -77,7 +77,7 @@ def test_stage_1_packs_music_and_texts_and_keeps_some_texts_for_validation(tmp_p
         assert sum(info["segments"] for kind, info in shards.info["by_kind"].items() if kind != "text") == (
             10 if split == "train" else 2
         )
-        shown = "\n".join(show_row(dataset, row, row_set=f"stage1/{split}").text for row in range(len(shards)))
+        shown = "\n".join(show_row(shards, row, load_tokenizer(dataset.folder)).text for row in range(len(shards)))
         found[split] = {line.split(" is about")[0] for line in shown.splitlines() if line.startswith("# prompt: 'Text")}
     texts = list(read_texts(dataset.folder / "texts" / "musicpile-00000.jsonl.gz"))
     assert found["train"] | found["valid"] == {f"# prompt: '{text.text.split(' is')[0]}" for text in texts}
@@ -117,7 +117,7 @@ def test_rows_are_music_of_their_split_with_prompts_and_no_gaps(tmp_path: Path) 
     (spec,) = tiny_spec("x").row_sets
     for split, count in (("train", 6), ("valid", 2)):
         out = dataset.folder / "rows" / "short" / split
-        tasks = plan(dataset, spec, split, out)
+        tasks = plan(dataset, spec, split, out, None)
         assert {row.split for task in tasks for row in task.pieces} == {split}
         assert sum(sum(task.counts) for task in tasks) == count == len(read_shards(out))
         table = read_shards(out).batch(read_shards(out)._firsts[:1]).segments

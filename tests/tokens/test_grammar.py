@@ -181,3 +181,19 @@ def test_a_step_costs_little() -> None:
             grammar.allowed()
             spent += time.process_time() - before
     assert spent / 3000 < 100e-6
+
+
+def test_onsets_are_together_or_a_gap_apart() -> None:
+    grammar = feed(EventGrammar(min_gap_ticks=4), triplet(10, 50, 0, 60))
+    assert [time in grammar.allowed() for time in range(9, 16)] == [False, True, False, False, False, True, True]
+    full = feed(EventGrammar(min_gap_ticks=4, max_polyphony=1), triplet(10, 2, 0, 60))
+    assert full.allowed().start == 14
+
+
+def test_only_drums_may_be_short() -> None:
+    short = DUR_OFFSET + 1
+    assert short not in feed(EventGrammar(min_melodic_ticks=5, instruments=frozenset({0})), [10]).allowed()
+    grammar = feed(EventGrammar(min_melodic_ticks=5, instruments=frozenset({0, DRUMS})), [10, short])
+    assert (NOTE_OFFSET + 60 in grammar.allowed(), NOTE_OFFSET + 128 * DRUMS + 36 in grammar.allowed()) == (False, True)
+    longer = feed(EventGrammar(min_melodic_ticks=5, instruments=frozenset({0, DRUMS})), [10, DUR_OFFSET + 5])
+    assert NOTE_OFFSET + 60 in longer.allowed()

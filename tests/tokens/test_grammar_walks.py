@@ -57,6 +57,8 @@ def random_wish(rng: random.Random) -> dict[str, object]:
         "max_instruments": rng.choice([1, 2, 16]),
         "max_polyphony": rng.choice([None, 1, 2, 64]),
         "min_duration_ticks": rng.choice([0, 1, 1, 3]),
+        "min_gap_ticks": rng.choice([1, 1, 4, 300]),
+        "min_melodic_ticks": rng.choice([1, 1, 2, 5]),
         "max_duration_ticks": rng.choice([3, 200, 999]),
         "min_pitch": low,
         "max_pitch": rng.randint(low, min(127, low + 3)),
@@ -84,6 +86,9 @@ def assert_obeys(events: Events, wish: dict[str, object]) -> None:
     assert not new or len(set(all_notes[:, 2].tolist())) <= wish["max_instruments"]
     melodic = notes[notes[:, 2] != DRUMS]
     assert ((melodic[:, 3] >= wish["min_pitch"]) & (melodic[:, 3] <= wish["max_pitch"])).all()
+    assert (melodic[:, 1] >= wish["min_melodic_ticks"]).all()
+    gaps = np.diff(notes[:, 0])
+    assert ((gaps == 0) | (gaps >= wish["min_gap_ticks"])).all()
     assert ((notes[:, 1] >= wish["min_duration_ticks"]) & (notes[:, 1] <= wish["max_duration_ticks"])).all()
     for row in range(len(all_notes) - len(notes), len(all_notes)):
         onset, _, instrument, pitch = all_notes[row].tolist()

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-EXAMPLE = "midi-llm data build --source folder:my_midis --out my_data"
-
 
 def register(parser: argparse.ArgumentParser) -> None:
     """Add the four verbs and their arguments."""
@@ -77,17 +75,21 @@ def _build(args: argparse.Namespace) -> int:
     from midi_llm.data.rewrite import settings_from_environment
     from midi_llm.data.stats import dataset_stats, summary
     from midi_llm.errors import RequestError
+    from midi_llm.prompt import PUBLISHED
 
     if args.filters not in PRESETS:
         raise RequestError(f"--filters is {args.filters!r}; allowed are {', '.join(PRESETS)}")
     if args.workers < 0:
         raise RequestError(f"--workers is {args.workers}; allowed is 1 or more, 0 for one a core")
+    chosen = row_sets(args.preset, args.set)
+    if args.tokenizer is None and any(one.prompt == PUBLISHED for one in chosen):
+        raise RequestError(f"--preset {args.preset} needs --tokenizer: the folder of the model that is to be trained")
     rewriting = settings_from_environment() if args.rewrite else None
     if args.rewrite and rewriting is None:
         raise RequestError("--rewrite needs the address of a model in MIDI_LLM_REWRITE_URL, and its name in _MODEL")
     spec = BuildSpec(
         sources=tuple(args.source),
-        row_sets=row_sets(args.preset, args.set),
+        row_sets=chosen,
         filters=PRESETS[args.filters],
         tokenizer=args.tokenizer,
         exclude=_read_exclude(args.exclude),
@@ -140,19 +142,22 @@ def _stats(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     from midi_llm.cli.files import check_file
     from midi_llm.data.dataset import Dataset
-    from midi_llm.data.inspect import show_row
+    from midi_llm.data.inspect import open_row_set, show_row
     from midi_llm.errors import RequestError
     from midi_llm.music.write import write_midi
+    from midi_llm.prompt import load_tokenizer
 
     if args.output:
         check_file(args.output, force=False)
-    shown = show_row(Dataset(args.dataset), args.row, row_set=args.row_set)
-    print(shown.text)
+    dataset = Dataset(args.dataset)
+    name, shards = open_row_set(dataset, args.row_set)
+    shown = show_row(shards, args.row, load_tokenizer(dataset.folder))
     if args.output and not shown.source:
         raise RequestError(f"row {args.row} is text alone; there is no music to write to {args.output}")
     if args.output:
         write_midi(shown.score, args.output)
         print(args.output, file=sys.stderr)
+    print(f"# {name}\n{shown.text}")
     return 0
 
 

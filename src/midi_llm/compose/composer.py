@@ -13,6 +13,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from midi_llm.compose.bounds import DEFAULT_BOUNDS, Bounds
 from midi_llm.compose.ensemble import Ensemble, find_ensemble
 from midi_llm.compose.piece import Piece
 from midi_llm.compose.settings import (
@@ -30,7 +31,7 @@ from midi_llm.model.checkpoint import verify_checkpoint
 from midi_llm.prompt import PUBLISHED, PromptFormat, load_tokenizer, read_record
 from midi_llm.tokens.codec import dequantize, tidy
 from midi_llm.tokens.rests import remove_rests
-from midi_llm.tokens.vocab import MAX_INSTRUMENTS, MUSIC_VOCAB_SIZE
+from midi_llm.tokens.vocab import MUSIC_VOCAB_SIZE
 from midi_llm.version import VERSION
 
 if TYPE_CHECKING:
@@ -57,14 +58,14 @@ class Composer:
         model: str = "custom",
         temperature: float = DEFAULT_TEMPERATURE,
         top_p: float = DEFAULT_TOP_P,
-        max_instruments: int = MAX_INSTRUMENTS,
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         self.engine = engine
         self.model = model
         self.text_rows = engine.vocab_size - MUSIC_VOCAB_SIZE
         self.temperature = temperature
         self.top_p = top_p
-        self.max_instruments = max_instruments
+        self.bounds = bounds
         self._tokenizer = tokenizer
         self._prompt_format = prompt_format
 
@@ -81,7 +82,7 @@ class Composer:
             model=model,
             temperature=sampling.get("temperature", DEFAULT_TEMPERATURE),
             top_p=sampling.get("top_p", DEFAULT_TOP_P),
-            max_instruments=int(sampling.get("max_instruments", MAX_INSTRUMENTS)),
+            bounds=Bounds.recommended(sampling),
         )
 
     def __enter__(self) -> Self:
@@ -140,7 +141,7 @@ class Composer:
                 settings=settings,
                 params=params,
                 instruments=ensemble.pick(seed),
-                max_instruments=self.max_instruments,
+                bounds=self.bounds,
                 text_rows=self.text_rows,
                 max_positions=self.engine.max_positions,
             )

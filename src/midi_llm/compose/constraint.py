@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from midi_llm.compose.windows import SLIDE_TICKS, Limits
 from midi_llm.engines.base import Allowed
 from midi_llm.tokens.grammar import TRIPLET, EventGrammar
@@ -41,9 +43,11 @@ class WindowConstraint:
         ids = self._grammar.allowed()
         start, stop, rows = ids.start, ids.stop, self._text_rows
         self._may_start = start < stop
+        mask = ids.mask
         if SEPARATOR in ids.extra and self._may_start and stop == self._limits.end_ticks:
             stop = MAX_TIME_TICKS
-        mask = ids.mask if stop == ids.stop else None
+            if mask is not None:
+                mask = np.append(mask, np.ones(stop - ids.stop, np.bool_))
         return Allowed(start=start + rows, stop=stop + rows, mask=mask, extra=tuple(i + rows for i in ids.extra))
 
     def accept(self, token_id: int) -> None:

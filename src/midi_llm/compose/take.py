@@ -12,6 +12,7 @@ from typing import Literal, TypedDict
 
 import numpy as np
 
+from midi_llm.compose.bounds import DEFAULT_BOUNDS, Bounds
 from midi_llm.compose.constraint import WindowConstraint
 from midi_llm.compose.settings import Settings
 from midi_llm.compose.windows import FIRST, Window, length_ticks, limits, slide
@@ -22,7 +23,7 @@ from midi_llm.tokens.codec import Events, decode, encode
 from midi_llm.tokens.grammar import MAX_MELODIC, TRIPLET, EventGrammar
 from midi_llm.tokens.rests import remove_rests
 from midi_llm.tokens.salvage import DecodeReport, salvage
-from midi_llm.tokens.vocab import MAX_INSTRUMENTS, MAX_TIME_TICKS, REST, TICKS_PER_SECOND
+from midi_llm.tokens.vocab import MAX_TIME_TICKS, REST, TICKS_PER_SECOND
 
 Ending = Literal["own", "asked", "full", "cancelled"]
 """`own`: the model ended the piece; `asked`: it ends at the length asked for; `full`: the context held no more
@@ -60,7 +61,7 @@ class Take:
         settings: Settings,
         params: SamplingParams,
         instruments: frozenset[int] | None = None,
-        max_instruments: int = MAX_INSTRUMENTS,
+        bounds: Bounds = DEFAULT_BOUNDS,
         text_rows: int,
         max_positions: int,
     ) -> None:
@@ -78,7 +79,7 @@ class Take:
         self.params = params
         """How to draw; budget and seed are set for each window."""
         self._allowed = instruments
-        self._max_instruments = max_instruments
+        self._bounds = bounds
         self._text_rows = text_rows
         self._budget = max_positions - len(prompt_ids)
         self._target = None if settings.seconds is None else length_ticks(settings.seconds)
@@ -154,6 +155,9 @@ class Take:
             min_end_ticks=bounds.min_end_ticks,
             max_tokens=self._budget - TRIPLET * len(window.context),
             context=window.context,
+            max_polyphony=self._bounds.polyphony(self._allowed),
+            min_gap_ticks=self._bounds.min_gap_ticks,
+            min_melodic_ticks=min(self._bounds.min_melodic_ticks, bounds.end_ticks),
             **self._instruments(window),
         )
         return WindowConstraint(grammar, bounds, text_rows=self._text_rows)
@@ -165,9 +169,9 @@ class Take:
         """
         used = set(remove_rests(self.events)[:, 2].tolist())
         here = set(remove_rests(window.context)[:, 2].tolist())
-        room = min(MAX_MELODIC - len(used - {DRUMS}), self._max_instruments - len(used))
+        room = min(MAX_MELODIC - len(used - {DRUMS}), self._bounds.max_instruments - len(used))
         if room <= 0:
-            more = {DRUMS} if len(used) < self._max_instruments else set()
+            more = {DRUMS} if len(used) < self._bounds.max_instruments else set()
             return {"instruments": frozenset(used | (more if self._allowed is None else more & self._allowed))}
         bounds = InstrumentBounds(max_instruments=len(here) + room)
         if self._allowed is not None:

@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,10 @@ from midi_llm.data.inspect import show_row
 from midi_llm.data.manifest import PieceRow, read_manifest, write_manifest
 from midi_llm.data.parallel import run_tasks
 from midi_llm.data.rewrite import RewriteSettings
-from midi_llm.data.rowsets import RowSetSpec, build_row_set, digest, is_finished, open_dataset, open_tokenizer
+from midi_llm.data.rowsets import RowSetSpec, build_row_set, is_finished, open_dataset, open_tokenizer
 from midi_llm.data.shards import read_shards
 from midi_llm.data.sources.open import open_source
-from midi_llm.data.splits import VALID_SHARE
+from midi_llm.data.splits import VALID_SHARE, digest
 from midi_llm.data.stats import dataset_stats, shard_stats
 from midi_llm.data.tokenizer import FEWEST_TEXT_ROWS, CaptionSample, sample_captions, train_text_tokenizer
 from midi_llm.errors import DatasetError
@@ -122,10 +123,12 @@ def _index_tasks(spec: BuildSpec, out: Path) -> list[IndexTask]:
         parts = source.parts()
         described.append({"name": source.name, "revision": source.revision, "parts": len(parts)})
         tasks += [IndexTask(source=text, part=part, folder=out, filters=spec.filters) for part in parts]
-    names = [task.part.name for task in tasks]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise DatasetError(f"two sources are called {twice[0].rpartition('-')[0]}; give each folder another name")
+    if len({task.part.name for task in tasks}) < len(tasks):
+        called = Counter(source["name"] for source in described).most_common(1)[0][0]
+        raise DatasetError(
+            f"two sources are called {called!r}; a folder: source is called after its folder: rename one, and build"
+            " sources of another kind one by one"
+        )
     check_same(
         out / BUILD_FILE,
         {
@@ -203,14 +206,13 @@ def write_card(dataset: Dataset, spec: BuildSpec) -> None:
     """Write the data card and the attributions: what is in the data set, for people."""
     tokenizer = load_tokenizer(dataset.folder)
     shards = {f"{path.parent.name}/{path.name}": read_shards(path) for path in dataset.row_sets if is_finished(path)}
-    shown = next((name for name in reversed(shards) if name.endswith("/train")), None)
+    name = next((name for name in reversed(shards) if name.endswith("/train")), None)
     examples: list[CardExample] = []
-    if shown:
-        rng = np.random.default_rng(spec.seed)
-        for row in rng.choice(len(shards[shown]), size=min(40, len(shards[shown])), replace=False).tolist():
-            one = show_row(dataset, row, row_set=shown)
-            if one.prompt and len(examples) < CARD_EXAMPLES:
-                examples.append(CardExample(caption=one.prompt, score=one.score, origin=one.source))
+    if name:
+        order = np.random.default_rng(spec.seed).permutation(len(shards[name]))
+        shown = (show_row(shards[name], row, tokenizer) for row in order.tolist())
+        prompted = islice((row for row in shown if row.prompt), CARD_EXAMPLES)
+        examples = [CardExample(caption=row.prompt, score=row.score, origin=row.source) for row in prompted]
     page = data_card(
         dataset_stats(dataset.rows),
         title=dataset.folder.resolve().name,

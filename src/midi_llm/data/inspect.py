@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Tokenizer
 
 from midi_llm.data.dataset import REMEDY, Dataset
 from midi_llm.data.shards import KINDS, ShardSet, read_shards
 from midi_llm.errors import DatasetError, TokenError
 from midi_llm.music.score import Score
-from midi_llm.prompt import load_tokenizer
 from midi_llm.tokens.codec import dequantize, tidy
 from midi_llm.tokens.controls import split_controls
 from midi_llm.tokens.dump import dump
@@ -37,19 +37,17 @@ class ShownRow:
     source: str = ""
 
 
-def show_row(dataset: Dataset, row: int, *, row_set: str | None = None) -> ShownRow:
-    """Row `row` of "NAME/SPLIT" (default: the first training rows there are)."""
-    shards, name = _open(dataset, row_set)
+def show_row(shards: ShardSet, row: int, tokenizer: Tokenizer) -> ShownRow:
+    """Row `row` of an open row set."""
     if not 0 <= row < len(shards):
-        raise DatasetError(f"{name} has {len(shards)} rows, 0 to {len(shards) - 1}; there is no row {row}")
-    tokenizer = load_tokenizer(dataset.folder)
+        raise DatasetError(f"there are {len(shards)} rows, 0 to {len(shards) - 1}; there is no row {row}")
     batch = shards.batch(np.array([row]))
     lines, shown = [], ShownRow(text="")
     for _, start, music_start, end, kind, source_number in batch.segments.tolist():
         source = shards.spec.sources[source_number]
         before = batch.ids[0, start : music_start - (music_start < end)]  # without AUTOREGRESS or ANTICIPATE
         prompt = tokenizer.decode(before.tolist()).strip()
-        lines += [f"# {name} row {row}: {KINDS[kind]}, {source}, {end - start} ids", f"# prompt: {prompt!r}"]
+        lines += [f"# row {row}: {KINDS[kind]}, {source}, {end - start} ids", f"# prompt: {prompt!r}"]
         if music_start < end:
             music = batch.ids[0, music_start - 1 : end] - shards.spec.text_rows
             lines.append(dump(music))
@@ -58,13 +56,13 @@ def show_row(dataset: Dataset, row: int, *, row_set: str | None = None) -> Shown
     return replace(shown, text="\n".join(lines))
 
 
-def _open(dataset: Dataset, row_set: str | None) -> tuple[ShardSet, str]:
-    """The row set asked for, or the first for training."""
+def open_row_set(dataset: Dataset, row_set: str | None = None) -> tuple[str, ShardSet]:
+    """The name and the rows of "NAME/SPLIT", or of the first for training. `DatasetError` when it is not there."""
     folders = {f"{path.parent.name}/{path.name}": path for path in dataset.row_sets}
     name = row_set or next((name for name in folders if name.endswith("/train")), "")
     if name not in folders:
         raise DatasetError(f"there is no row set {name!r}; there are {', '.join(folders) or 'none'}")
-    return read_shards(folders[name]), name
+    return name, read_shards(folders[name])
 
 
 def _score(amt_ids: npt.NDArray[np.integer]) -> Score:

@@ -20,7 +20,7 @@ from midi_llm.errors import DatasetError
 
 SOURCE_WEIGHTS: Mapping[str, float] = {
     "mma-arranged": 0.29, "bandgen": 0.20, "mma-pd-tunes": 0.07, "freedoom": 0.07, "freedoom-history": 0.03,
-    "simutrans": 0.04, "easyrpg": 0.02, "blasphemer": 0.01, "mutopia": 0.08, "piano-midi-de": 0.04, "groove-midi": 0.03,
+    "simutrans": 0.04, "easyrpg": 0.02, "blasphemer": 0.01, "mutopia": 0.08, "groove-midi": 0.03,
     "openscore-quartets": 0.03, "openscore-orchestra": 0.02, "openscore-lieder": 0.02, "chopin-first-editions": 0.02,
     "open-hymnal": 0.01, "polish-scores": 0.02,
 }  # fmt: skip

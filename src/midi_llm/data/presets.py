@@ -27,9 +27,9 @@ UNPROMPTED = 0.1
 
 def _nano() -> tuple[RowSetSpec, ...]:
     """Short rows first, so that many prompts are seen; a part of stage 2 at full length."""
-    stage1 = ExampleSpec(length=512, captioned=0.7, kinds=PLAIN_HEAVY_KINDS)
-    short = ExampleSpec(length=1024, captioned=1 - UNPROMPTED, kinds=PLAIN_HEAVY_KINDS)
-    full = ExampleSpec(length=2048, captioned=1 - UNPROMPTED, kinds=PLAIN_HEAVY_KINDS)
+    stage1 = ExampleSpec(length=512, captioned=0.7, prompt_ids=96, kinds=PLAIN_HEAVY_KINDS)
+    short = ExampleSpec(length=1024, captioned=1 - UNPROMPTED, prompt_ids=96, kinds=PLAIN_HEAVY_KINDS)
+    full = ExampleSpec(length=2048, captioned=1 - UNPROMPTED, prompt_ids=96, kinds=PLAIN_HEAVY_KINDS)
     return (
         RowSetSpec(
             name="stage1", stage=1, rows=12_800, valid_rows=128, example=stage1, prompt=NANO_PROMPT, seed=11,

@@ -8,9 +8,8 @@ stage 2 row is one example.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from midi_llm.data.shards import (
     read_shards,
     write_shard,
 )
+from midi_llm.data.splits import digest
 from midi_llm.errors import DatasetError, PromptError
 from midi_llm.prompt import PromptFormat, load_tokenizer
 
@@ -112,7 +112,7 @@ def build_row_set(
     With `rewriting` a language model rewords the captions (data/rewrite.py).
     """
     out = dataset.folder / "rows" / spec.name / split
-    tasks = [replace(task, rewriting=rewriting) for task in plan(dataset, spec, split, out)]
+    tasks = plan(dataset, spec, split, out, rewriting)
     settings = {
         "split": split,
         "manifest": dataset.manifest_sha256,
@@ -132,7 +132,9 @@ def is_finished(out: Path) -> bool:
     return (out / INDEX_FILE).is_file()
 
 
-def plan(dataset: Dataset, spec: RowSetSpec, split: str, out: Path) -> list[ShardTask]:
+def plan(
+    dataset: Dataset, spec: RowSetSpec, split: str, out: Path, rewriting: RewriteSettings | None
+) -> list[ShardTask]:
     """The shards to write: every piece's rows by the mixture, cut into shards of about `IDS_PER_SHARD` ids."""
     rows = [row for row in dataset.rows if row.split == split and row.dropped is None]
     texts = sorted((dataset.folder / "texts").glob("*.jsonl.gz")) if spec.stage == 1 and spec.text_share else []
@@ -141,7 +143,9 @@ def plan(dataset: Dataset, spec: RowSetSpec, split: str, out: Path) -> list[Shar
         text_rows=open_tokenizer(dataset.folder).get_vocab_size(),
         sources=tuple(sorted({row.source for row in rows} | {path.name.removesuffix(".jsonl.gz") for path in texts})),
     )
-    task = partial(ShardTask, dataset=dataset.folder, out=out, split=split, spec=spec, shards=shards)
+    task = partial(
+        ShardTask, dataset=dataset.folder, out=out, split=split, spec=spec, shards=shards, rewriting=rewriting
+    )
     counts = rows_per_piece(rows, total=spec.rows if split == "train" else spec.valid_rows, seed=spec.seed)
     music = _stretches(rows, counts.tolist(), max(1, IDS_PER_SHARD // spec.length))
     tasks = [task(index=index, pieces=pieces, counts=numbers) for index, (pieces, numbers) in enumerate(music)]
@@ -154,26 +158,27 @@ def _stretches(
     """Pieces in the manifest's order with their counts, cut where `size` rows are reached; pieces without rows go."""
     pieces: list[PieceRow] = []
     numbers: list[int] = []
+    total = 0
     for row, count in zip(rows, counts, strict=True):
         if count:
             pieces.append(row)
             numbers.append(count)
-        if sum(numbers) >= size:
+            total += count
+        if total >= size:
             yield tuple(pieces), tuple(numbers)
-            pieces, numbers = [], []
+            pieces, numbers, total = [], [], 0
     if pieces:
         yield tuple(pieces), tuple(numbers)
 
 
-def write_rows(task: ShardTask) -> int:
-    """Write one shard unless it is there; returns its number."""
+def write_rows(task: ShardTask) -> None:
+    """Write one shard unless it is there."""
     if not is_written(task.out, task.index):
         reword = _rewording(task) if task.rewriting and task.pieces else None
         segments = list(_text_segments(task) if task.texts else _piece_segments(task, reword))
         packed = task.spec.stage == 1
         rows = pack(segments, length=task.spec.length) if packed else [[segment] for segment in segments]
         write_shard(task.out, task.index, rows, task.shards)
-    return task.index
 
 
 def _rewording(task: ShardTask) -> Callable[[str], str]:
@@ -230,11 +235,6 @@ def _text_segments(task: ShardTask) -> Iterator[Segment]:
         if is_valid == (task.split == "valid") and place < used:
             for example in text_examples(text.text, tokenizer, max_ids=task.spec.length):
                 yield Segment(ids=example.ids, music_start=example.music_start, kind=example.kind, source=source)
-
-
-def digest(name: str) -> int:
-    """64 bits of the SHA-256 of a name: the same on every machine."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
 
 
 @lru_cache(maxsize=2)

@@ -21,7 +21,8 @@ from midi_llm.data.facts import window_facts
 from midi_llm.data.manifest import PieceRow
 from midi_llm.data.mixture import rows_per_piece
 from midi_llm.data.parallel import run_tasks
-from midi_llm.data.rowsets import digest, open_dataset
+from midi_llm.data.rowsets import open_dataset
+from midi_llm.data.splits import digest
 from midi_llm.data.windows import cut_window
 
 CAPTIONS_PER_WINDOW = 8

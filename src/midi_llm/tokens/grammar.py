@@ -1,13 +1,13 @@
 """Which AMT ids may come next: slot order, time, length, instruments, polyphony, rests and the ending of a piece.
 
-`EventGrammar` reads the ids one by one (`accept`) and answers `allowed()`, never empty before `finished`. It speaks AMT
-ids; a caller adds the text rows. Every sequence that it lets through decodes strictly. Rules not in AMT's own sampler:
+`EventGrammar` reads the AMT ids one by one (`accept`) and answers `allowed()`, never empty before `finished`. What it
+lets through decodes strictly. Rules not in AMT's own sampler:
 1. Onsets lie before `end_ticks` and notes end by it; a piece closes with one SEPARATOR at a time slot.
 2. No note twice at one onset; at most `max_polyphony` notes sound at an onset, so time must move on when they do.
-3. A REST stands exactly one second after the event before it, as ops.pad (af37397) puts it; one that is the first
-   event may come earlier, because a training window may begin with a rest.
+3. A REST stands one second after the event before it, as ops.pad (af37397) puts it; as the first event also earlier.
 4. When nothing else fits (tokens, notes or time are used up), only SEPARATOR is left, even before `min_end_ticks`.
 5. At most 15 melodic instruments: the sixteenth MIDI channel belongs to drums (sample.py keeps it free as well).
+6. Onsets may be kept apart (`min_gap_ticks`) and melodic notes from being as short as drums (`min_melodic_ticks`).
 """
 
 from __future__ import annotations
@@ -38,9 +38,8 @@ from midi_llm.tokens.vocab import (
 
 TRIPLET = 3
 MAX_MELODIC = MAX_INSTRUMENTS - 1
+_FIRST_DRUM = DRUMS * MAX_PITCH
 SLOT_NAMES = ("time", "duration", "note")
-
-
 _NOTHING = AllowedIds(start=TIME_OFFSET, stop=TIME_OFFSET)
 _ONLY_CLOSE = AllowedIds(start=TIME_OFFSET, stop=TIME_OFFSET, extra=(SEPARATOR,))
 _ONLY_REST = AllowedIds(start=REST, stop=REST + 1)
@@ -65,7 +64,11 @@ class EventGrammar:
     max_instruments: int = MAX_INSTRUMENTS
     max_polyphony: int | None = 64
     """Notes that sound at an onset, the new one included; None = no bound."""
+    min_gap_ticks: int = 1
+    """Two onsets are equal or at least this far apart."""
     min_duration_ticks: int = 1
+    min_melodic_ticks: int = 1
+    """Shortest duration of all but drums, where it is more than `min_duration_ticks`."""
     max_duration_ticks: int = MAX_DURATION_TICKS - 1
     min_pitch: int = 0
     """Lowest pitch of melodic instruments; drums keep all theirs."""
@@ -83,7 +86,8 @@ class EventGrammar:
 
     def __post_init__(self) -> None:
         _check_settings(self)
-        self._latest = self.end_ticks - max(self.min_duration_ticks, 1)
+        self._latest = self.end_ticks - max(self.min_duration_ticks, self.min_melodic_ticks)
+        self._shortest = self.min_duration_ticks
         self._slot = 0
         self._used = 0
         self._notes = 0
@@ -129,43 +133,52 @@ class EventGrammar:
             self._slot, self._next = 0, self._time_slot()
 
     def _time_slot(self) -> AllowedIds:
-        """From the first time at which a note fits, to the last; SEPARATOR when the piece may end."""
+        """From the first time at which a note fits, to the last, without the gap; SEPARATOR when the piece may end."""
         left = self.max_tokens - self._used
         if left <= TRIPLET or (self.max_notes is not None and self._notes >= self.max_notes):
             return _ONLY_CLOSE
         earliest = self._now + (len(self._here) >= self._choices)
         if self.max_polyphony is not None and len(self._ends) >= self.max_polyphony:
             earliest = max(earliest, self._ends[len(self._ends) - self.max_polyphony])
+        later = self._now + (self.min_gap_ticks if self._here else 0)
+        earliest = max(earliest, later) if earliest > self._now else earliest
         if earliest > self._latest:
             return _ONLY_CLOSE
+        mask = None
+        if earliest < later - 1:  # now, or after the gap
+            mask = np.ones(self._latest + 1 - earliest, np.bool_)
+            mask[1 : later - earliest] = False
         may_close = self._notes > 0 and self._reached >= self.min_end_ticks
         return AllowedIds(
             start=TIME_OFFSET + earliest,
             stop=TIME_OFFSET + self._latest + 1,
+            mask=mask,
             extra=(SEPARATOR,) if may_close else (),
         )
 
     def _duration_slot(self) -> AllowedIds:
         """Contiguous; a duration of 0 where a rest may follow (as an extra id when 1 is not allowed)."""
-        shortest, extra = self.min_duration_ticks, ()
+        self._shortest = self.min_duration_ticks
+        if not self._mask[_FIRST_DRUM:].any():
+            self._shortest = max(self._shortest, self.min_melodic_ticks)
         self._may_rest = self._can_rest()
         longest = min(self.max_duration_ticks, self.end_ticks - self._now)
-        if self._may_rest and shortest > 1:
-            return AllowedIds(start=DUR_OFFSET + shortest, stop=DUR_OFFSET + longest + 1, extra=(DUR_OFFSET,))
-        if self._may_rest:
-            shortest = 0
-        return AllowedIds(start=DUR_OFFSET + shortest, stop=DUR_OFFSET + longest + 1, extra=extra)
+        if self._may_rest and self._shortest > 1:
+            return AllowedIds(start=DUR_OFFSET + self._shortest, stop=DUR_OFFSET + longest + 1, extra=(DUR_OFFSET,))
+        shortest = 0 if self._may_rest else self._shortest
+        return AllowedIds(start=DUR_OFFSET + shortest, stop=DUR_OFFSET + longest + 1)
 
     def _note_slot(self) -> AllowedIds:
         """The allowed notes that do not start here already; REST after a duration of 0 where it may stand."""
         may_rest = self._may_rest and self._duration == 0
-        if may_rest and self.min_duration_ticks > 0:
+        if may_rest and self._shortest > 0:
             return _ONLY_REST
+        low = max(self._low, _FIRST_DRUM) if self._duration < self.min_melodic_ticks else self._low
         is_free = not self._here and self._choices == self._high - self._low
         return AllowedIds(
-            start=NOTE_OFFSET + self._low,
+            start=NOTE_OFFSET + low,
             stop=NOTE_OFFSET + self._high,
-            mask=None if is_free else self._mask[self._low : self._high],
+            mask=None if is_free else self._mask[low : self._high],
             extra=(REST,) if may_rest else (),
         )
 
@@ -268,7 +281,9 @@ def _check_settings(grammar: EventGrammar) -> None:
         ("max_notes", 1, None),
         ("max_instruments", 1, MAX_INSTRUMENT),
         ("max_polyphony", 1, None),
+        ("min_gap_ticks", 1, None),
         ("max_duration_ticks", 1, MAX_DURATION_TICKS - 1),
+        ("min_melodic_ticks", 1, min(grammar.max_duration_ticks, grammar.end_ticks)),
         ("min_duration_ticks", 0, min(grammar.max_duration_ticks, grammar.end_ticks)),
         ("min_pitch", 0, MAX_PITCH - 1),
         ("max_pitch", grammar.min_pitch, MAX_PITCH - 1),

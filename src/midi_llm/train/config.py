@@ -9,8 +9,13 @@ from dataclasses import dataclass, field
 
 from midi_llm.errors import DatasetError
 
-NANO_SAMPLING = {"max_instruments": 6.0}
-"""Recommended with the small model's weights: unbound it drifts to 11 instruments in 15 s (docs/log.md 2026-11-23)."""
+NANO_SAMPLING: dict[str, float] = {
+    "max_instruments": 6, "max_polyphony": 6, "polyphony_per_instrument": 3, "min_gap_ticks": 4, "min_melodic_ticks": 5,
+}  # fmt: skip
+"""Recommended with the small model's weights. Unbound it drifts to 11 instruments in 15 s (docs/log.md 2026-11-23) and
+piles up 64 notes on an onset. In 95 % of training windows at most 6 + 3 notes per instrument sound at once, and 40 ms
+is less than a 32nd at 150 bpm. Of the melodic notes 0.5 % are shorter than 50 ms, of the drums 46 % (docs/log.md
+2026-11-24)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
