@@ -166,7 +166,7 @@ WORDS: list[tuple[str, Callable[[Facts], bool]]] = [
     (r"half a minute", lambda f: _near(f.seconds, 30, 3)), (r"a minute and a half", lambda f: _near(f.seconds, 90, 5)),
     (r"two minutes", lambda f: _near(f.seconds, 120, 8)), (r"a minute\b", lambda f: _near(f.seconds, 60, 5)),
     *[(rf"{word}\b", lambda f, n=n: len(f.instruments) == n or "quartet" in f.ensemble) for word, n in COUNTS.items()],
-    *[(rf"\b{mood}\b", lambda f, m=mood: m in f.moods and not f.moods_are_estimates) for mood in MOODS],
+    *[(rf"\b{mood}\b", lambda f, m=mood: m in f.moods) for mood in MOODS],
     *[(rf"\b{genre}\b", lambda f, g=genre: any(g in have for have in f.genres)) for genre in GENRES],
     *[(rf"\b{word}\b",
     lambda f, lh=limits: f.bpm is not None and lh[0] <= f.bpm < lh[1]) for word, limits in ITALIAN.items()],

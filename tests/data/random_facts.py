@@ -60,7 +60,7 @@ def random_facts(rng: np.random.Generator) -> Facts:
         staccato=maybe(rng.choice([0.2, 0.5, 0.95, 1.0, 1.2])), repeats=maybe(rng.choice([0.0, 0.3, 0.6, 0.61, 1.0])),
         swing=maybe(rng.choice([1.0, 1.09, 1.1, 1.3, 1.5, 1.6, 2.0]), 0.4),
         is_opening=rng.random() < 0.4, is_ending=rng.random() < 0.4, genres=some(GENRES, 3), moods=some(MOODS, 3),
-        moods_are_estimates=rng.random() < 0.3, composer=str(rng.choice(COMPOSERS)),
+        composer=str(rng.choice(COMPOSERS)),
         period=str(rng.choice(["", "baroque", "romantic", "20th century"])),
         ensemble="string quartet" if set(instruments) == {40, 41, 42} else "",
         form=maybe(tuple(rng.permutation(list("AABA"))), 0.3) or (),

@@ -74,10 +74,8 @@ def test_unknown_facts_are_never_stated():
         assert not re.search(rf"\d|\b(?:{said})\b", text.lower()), text
 
 
-def test_estimated_moods_and_moods_that_are_measures_are_never_said():
-    assert spoken_moods(replace(FACTS, moods_are_estimates=True)) == []
+def test_moods_that_are_measures_are_never_said():
     assert spoken_moods(replace(FACTS, moods=("slow", "Dark", "dense"))) == ["dark"]
-    assert not any("dark" in t.lower() or "calm" in t.lower() for t in many(replace(FACTS, moods_are_estimates=True)))
 
 
 def test_genres_are_said_only_where_the_window_agrees():

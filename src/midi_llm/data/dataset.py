@@ -11,7 +11,6 @@ rows/NAME/SPLIT/       shards (data/shards.py)
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import zipfile
 import zlib
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from midi_llm.data.files import file_sha256
 from midi_llm.data.manifest import PieceRow, read_manifest
 from midi_llm.data.sources.base import RawText
 from midi_llm.errors import DatasetError
@@ -48,7 +48,7 @@ class Dataset:
     @cached_property
     def manifest_sha256(self) -> str:
         """Digest of the manifest: what all rows follow from, besides their own settings."""
-        return hashlib.sha256((self.folder / MANIFEST_FILE).read_bytes()).hexdigest()
+        return file_sha256(self.folder / MANIFEST_FILE)
 
     @property
     def tokenizer_sha256(self) -> str:
@@ -56,7 +56,7 @@ class Dataset:
         path = self.folder / TOKENIZER_FILE
         if not path.is_file():
             raise DatasetError(f"{path} is missing; run the build again")
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_sha256(path)
 
     @property
     def row_sets(self) -> list[Path]:

@@ -76,7 +76,6 @@ class Facts:
     is_ending: bool = False
     genres: tuple[str, ...] = ()
     moods: tuple[str, ...] = ()
-    moods_are_estimates: bool = False
     composer: str = ""
     period: str = ""
     ensemble: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +43,12 @@ def write_whole(contents: Mapping[Path, Callable[[BinaryIO], object]]) -> None:
         for partial in hidden.values():
             with suppress(OSError):
                 partial.unlink()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_same(path: Path, record: Mapping[str, Any]) -> None:

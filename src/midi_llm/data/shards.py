@@ -9,7 +9,6 @@ Knows no examples, no order and no loss.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from midi_llm.data.files import write_whole
+from midi_llm.data.files import file_sha256, write_whole
 from midi_llm.errors import DatasetError
 from midi_llm.tokens.vocab import MUSIC_VOCAB_SIZE
 
@@ -138,7 +137,7 @@ def finish(folder: Path, spec: ShardSpec, *, shards: int, settings: Mapping[str,
         "by_kind": _counts(np.concatenate([table[:, KIND] for table in tables]), lengths, KINDS),
         "by_source": _counts(np.concatenate([table[:, SOURCE] for table in tables]), lengths, spec.sources),
         "settings": settings,
-        "files": {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in wanted},
+        "files": {path.name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in wanted},
     }
     text = json.dumps(info, indent=1, sort_keys=True) + "\n"
     write_whole({folder / INDEX_FILE: lambda file: file.write(text.encode())})
@@ -213,7 +212,7 @@ def _check_segment(segment: Segment, end: int, spec: ShardSpec) -> None:
 
 def _check_file(path: Path, known: Mapping[str, Any], *, check: bool) -> None:
     """Raise `DatasetError` when a file is not the one that `shards.json` names."""
-    found: dict[str, Any] = {"bytes": path.stat().st_size} | ({"sha256": _sha256(path)} if check else {})
+    found: dict[str, Any] = {"bytes": path.stat().st_size} | ({"sha256": file_sha256(path)} if check else {})
     for what, value in found.items():
         if value != known[what]:
             raise DatasetError(
@@ -234,9 +233,3 @@ def _counts(labels: npt.NDArray[np.int32], lengths: npt.NDArray[Any], names: Seq
     segments = np.bincount(labels, minlength=len(names)).tolist()
     ids = np.bincount(labels, weights=lengths, minlength=len(names)).tolist()
     return {name: {"segments": s, "ids": int(i)} for name, s, i in zip(names, segments, ids, strict=True) if s}
-
-
-def _sha256(path: Path) -> str:
-    """Of a file's bytes, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,8 +16,6 @@ TEST_SHARE = 0.02
 """Of the pieces that no other rule places; ours, as is the order of the rules."""
 
 _MD5 = re.compile(r"(?:^|/)([0-9a-f])[0-9a-f]{31}(?:\.midi?)?$", re.IGNORECASE)
-_LAKH = {"e": "valid", "f": "test"}
-"""Lakh files by the first hex digit of their md5 (anticipation/config.py at af37397: LAKH_VALID, LAKH_TEST)."""
 
 
 def assign_split(
@@ -39,11 +37,16 @@ def assign_split(
         return metadata.split
     lakh = _MD5.search(raw_id)
     if lakh and not metadata.group:
-        return _LAKH.get(lakh[1].lower(), "train")
+        return lakh_split(lakh[1])
     place = digest(f"{source}\0{metadata.group or raw_id}") / 2**64
     if place < test_share:
         return "test"
     return "valid" if place < test_share + valid_share else "train"
+
+
+def lakh_split(md5: str) -> str:
+    """The split of a Lakh file, by the first digit of its md5 (anticipation/config.py at af37397: LAKH_VALID)."""
+    return {"e": "valid", "f": "test"}.get(md5[0].lower(), "train")
 
 
 def digest(name: str) -> int:

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from midi_llm.data.augment import AugmentSettings, draw_semitones, draw_stretch, substitute, transpose
 from midi_llm.data.sources.base import Metadata
+from midi_llm.music.features import NoteTable, note_table
 from midi_llm.music.key import PITCH_CLASSES
-from midi_llm.music.score import DRUMS, NOTE_DTYPE, NoteArray, Score
+from midi_llm.music.score import DRUMS, Score
 from midi_llm.tokens.codec import Events
 from midi_llm.tokens.vocab import (
     MAX_DURATION_TICKS,
@@ -160,10 +161,10 @@ def cut_window(
     It starts at a bar line of the score's own tempo map and metres and lasts less than 100 s. Tempo and metre are
     stated where they hold for the whole window and somebody wrote them down.
     """
-    notes, instruments = _by_time(score)
+    notes = note_table(score)
     if len(notes) < MIN_NOTES:
         return None
-    times = notes["time"]
+    times = notes.start
     start = _draw_start(times, bar_grid(score), max_notes=max_notes, settings=settings, rng=rng)
     begin = int(np.searchsorted(times, start - _HALF_TICK))
     stop = min(begin + max_notes, int(np.searchsorted(times, start + MAX_TIME_TICKS / TICKS_PER_SECOND)))
@@ -171,7 +172,7 @@ def cut_window(
         return None
     bpm, is_steady = main_tempo(score, start, float(times[stop - 1]))
     tempo = snap_tempo(bpm * draw_stretch(settings, rng), rng, snap=settings.snap)
-    rows = _quantised(notes[begin:stop], instruments[begin:stop], start=start, factor=bpm / tempo)
+    rows = _quantised(notes.where(slice(begin, stop)), start=start, factor=bpm / tempo)
     rows[:, :4] = substitute(rows[:, :4], settings, rng)
     semitones = draw_semitones(rows[:, :4], settings, rng)
     rows[:, :4] = transpose(rows[:, :4], semitones)
@@ -202,17 +203,6 @@ def _tempos(score: Score) -> tuple[Floats, Floats]:
     return times, bpm
 
 
-def _by_time(score: Score) -> tuple[NoteArray, npt.NDArray[np.int32]]:
-    """All notes [n] in order of time and their instruments [n]."""
-    if not score.tracks:
-        return np.empty(0, NOTE_DTYPE), np.empty(0, np.int32)
-    notes = np.concatenate([track.notes for track in score.tracks])
-    counts = [len(track.notes) for track in score.tracks]
-    instruments = np.repeat(np.array([track.instrument for track in score.tracks], np.int32), counts)
-    order = np.argsort(notes["time"], kind="stable")
-    return notes[order], instruments[order]
-
-
 def _draw_start(
     times: Floats, grid: BarGrid, *, max_notes: int, settings: AugmentSettings, rng: np.random.Generator
 ) -> float:
@@ -232,14 +222,12 @@ def _draw_start(
     return grid.line(float(drawn))
 
 
-def _quantised(
-    notes: NoteArray, instruments: npt.NDArray[np.int32], *, start: float, factor: float
-) -> npt.NDArray[np.int32]:
+def _quantised(notes: NoteTable, *, start: float, factor: float) -> npt.NDArray[np.int32]:
     """Rows [n, 5]: an event in ticks from `start` seconds on, times `factor`, and its velocity."""
     rows = np.empty((len(notes), 5), np.int32)
-    rows[:, 0] = np.maximum(np.rint((notes["time"] - start) * (factor * TICKS_PER_SECOND)), 0)
-    rows[:, 1] = np.clip(np.rint(notes["duration"] * (factor * TICKS_PER_SECOND)), 1, MAX_DURATION_TICKS - 1)
-    rows[:, 2], rows[:, 3], rows[:, 4] = instruments, notes["pitch"], notes["velocity"]
+    rows[:, 0] = np.maximum(np.rint((notes.start - start) * (factor * TICKS_PER_SECOND)), 0)
+    rows[:, 1] = np.clip(np.rint(notes.duration * (factor * TICKS_PER_SECOND)), 1, MAX_DURATION_TICKS - 1)
+    rows[:, 2], rows[:, 3], rows[:, 4] = notes.instrument, notes.pitch, notes.velocity
     return rows
 
 

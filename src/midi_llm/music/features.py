@@ -49,9 +49,9 @@ class NoteTable:
     def __len__(self) -> int:
         return len(self.start)
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> NoteTable:
-        """The notes at which `mask` [n] is true."""
-        return NoteTable(**{field.name: getattr(self, field.name)[mask] for field in fields(self)})
+    def where(self, chosen: npt.NDArray[np.bool_] | slice) -> NoteTable:
+        """The notes at which the mask [n] is true, or those of a slice."""
+        return NoteTable(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
     def pitched(self) -> NoteTable:
         """The notes whose pitch is heard as one: no drums, no percussion, no sound effects."""

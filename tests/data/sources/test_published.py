@@ -13,8 +13,9 @@ from midi_llm.data.sources import collection, musicpile
 from midi_llm.data.sources.aria import AriaSource
 from midi_llm.data.sources.base import RawText
 from midi_llm.data.sources.gigamidi import GigaMidiSource
-from midi_llm.data.sources.lakh import LakhSource, MidiCapsSource, lakh_split, stricter_split
+from midi_llm.data.sources.lakh import LakhSource, MidiCapsSource, stricter_split
 from midi_llm.data.sources.musicpile import MusicPileSource
+from midi_llm.data.splits import lakh_split
 from midi_llm.errors import DatasetError
 
 

@@ -104,9 +104,7 @@ def spoken_genres(facts: Facts) -> list[str]:
 
 
 def spoken_moods(facts: Facts) -> list[str]:
-    """The moods that may be said: none where they are estimates."""
-    if facts.moods_are_estimates:
-        return []
+    """The moods that may be said."""
     moods = dict.fromkeys(_spelled(mood) for mood in facts.moods)
     return [mood for mood in moods if mood and mood.lower() not in _MEASURED_MOODS]
 

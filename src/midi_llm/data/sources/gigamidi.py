@@ -18,8 +18,9 @@ from typing import Any
 from midi_llm.data.sources.archive import LIMITS, Limits
 from midi_llm.data.sources.base import Metadata, Part, RawPiece, Skipped
 from midi_llm.data.sources.caption_file import clean_caption
-from midi_llm.data.sources.lakh import lakh_split, stricter_split
+from midi_llm.data.sources.lakh import stricter_split
 from midi_llm.data.sources.parquet import list_parquet, parquet_digest, parquet_parts, read_parquet
+from midi_llm.data.splits import lakh_split
 from midi_llm.errors import DatasetError
 
 URL = "https://huggingface.co/datasets/Metacreation/GigaMIDI"

@@ -26,6 +26,7 @@ from midi_llm.data.sources.collection import (
     find_archive,
     read_collection,
 )
+from midi_llm.data.splits import lakh_split
 from midi_llm.errors import DatasetError
 
 LAKH_URL = "https://colinraffel.com/projects/lmd/"
@@ -33,11 +34,6 @@ LAKH_ATTRIBUTION = "The Lakh MIDI Dataset v0.1, Colin Raffel, CC BY 4.0"
 MIDICAPS_URL = "https://huggingface.co/datasets/amaai-lab/MidiCaps"
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _STRICTNESS = {None: 0, "train": 1, "valid": 2, "test": 3}
-
-
-def lakh_split(md5: str) -> str:
-    """The split of a Lakh file, from the first digit of its md5."""
-    return {"e": "valid", "f": "test"}.get(md5[0].lower(), "train")
 
 
 def stricter_split(*splits: str | None) -> str | None:
