@@ -117,7 +117,7 @@ def test_rows_are_music_of_their_split_with_prompts_and_no_gaps(tmp_path: Path) 
     (spec,) = tiny_spec("x").row_sets
     for split, count in (("train", 6), ("valid", 2)):
         out = dataset.folder / "rows" / "short" / split
-        tasks = plan(dataset, spec, split, out, None)
+        tasks = plan(dataset, spec, split, out)
         assert {row.split for task in tasks for row in task.pieces} == {split}
         assert sum(sum(task.counts) for task in tasks) == count == len(read_shards(out))
         table = read_shards(out).batch(read_shards(out)._firsts[:1]).segments

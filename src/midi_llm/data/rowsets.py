@@ -133,7 +133,7 @@ def is_finished(out: Path) -> bool:
 
 
 def plan(
-    dataset: Dataset, spec: RowSetSpec, split: str, out: Path, rewriting: RewriteSettings | None
+    dataset: Dataset, spec: RowSetSpec, split: str, out: Path, rewriting: RewriteSettings | None = None
 ) -> list[ShardTask]:
     """The shards to write: every piece's rows by the mixture, cut into shards of about `IDS_PER_SHARD` ids."""
     rows = [row for row in dataset.rows if row.split == split and row.dropped is None]

@@ -10,6 +10,7 @@ fall on exact multiples, which costs the model nothing to say and puts its outpu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -161,7 +162,7 @@ def cut_window(
     It starts at a bar line of the score's own tempo map and metres and lasts less than 100 s. Tempo and metre are
     stated where they hold for the whole window and somebody wrote them down.
     """
-    notes = note_table(score)
+    notes = _laid_flat(score)
     if len(notes) < MIN_NOTES:
         return None
     times = notes.start
@@ -201,6 +202,12 @@ def _tempos(score: Score) -> tuple[Floats, Floats]:
         tempos.insert(0, (0.0, DEFAULT_BPM))
     times, bpm = np.array(tempos, np.float64).T
     return times, bpm
+
+
+@lru_cache(maxsize=1)
+def _laid_flat(score: Score) -> NoteTable:
+    """All notes by onset; kept for the next window of the same score, of which a build cuts several."""
+    return note_table(score)
 
 
 def _draw_start(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from midi_llm.data.captions.measured import SLOW_BELOW, STRAIGHT_BELOW
@@ -139,6 +140,7 @@ _PERSON = re.compile(r"[^\W\d_][\w.'-]*(?: (?:van|von|de|da|di|del|la|of|zu|der|
 _NO_PERSON = re.compile(r"anon|trad|arr\b|contributor|dataset|generated|unknown|various|[\d\"()\[\]]", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)
 def spoken_composer(composer: str) -> tuple[str, ...]:
     """What to call the composer: surname and full name where people know both, the full name otherwise.
 
