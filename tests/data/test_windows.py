@@ -21,8 +21,10 @@ from midi_llm.data.windows import (
     main_metre,
     main_tempo,
     snap_tempo,
+    straighten,
     transpose_key,
 )
+from midi_llm.music.features import note_table
 from midi_llm.music.score import DRUMS, NOTE_DTYPE, Score, Tempo, TimeSignature, Track
 from midi_llm.tokens.codec import decode, encode, quantize
 
@@ -222,3 +224,22 @@ def test_scores_without_enough_to_learn_from_give_no_window():
     assert cut(Score(tracks=(steps(np.arange(MIN_NOTES - 1.0)),)), 0) is None
     assert cut(Score(tracks=(steps(np.arange(400) * 0.01),)), 0) is None
     assert cut(Score(tracks=tuple(steps(np.arange(9.0), program=p) for p in range(16))), 0, max_notes=300) is None
+
+
+def test_a_loosely_played_piece_is_straightened_and_a_performance_is_not():
+    score, rng = make_score(3, bpm=120.0), np.random.default_rng(0)
+
+    def loosened(spread: float) -> Score:
+        tracks = []
+        for track in score.tracks:
+            notes = track.notes.copy()
+            notes["time"] = np.maximum(notes["time"] + rng.uniform(-spread, spread, len(notes)), 0)
+            tracks.append(replace(track, notes=notes))
+        return replace(score, tracks=tuple(tracks))
+
+    grid = bar_grid(score)
+    straight = straighten(note_table(loosened(0.02)), grid, tolerance=0.025)
+    np.testing.assert_allclose(straight.start, note_table(score).start, atol=1e-9)
+    assert (np.diff(straight.start) >= 0).all()
+    performed = note_table(loosened(0.12))
+    assert straighten(performed, grid, tolerance=0.025) is performed

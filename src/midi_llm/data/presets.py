@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from midi_llm.data.augment import AMT_KINDS, PLAIN_HEAVY_KINDS
+from midi_llm.data.augment import AMT_KINDS, PLAIN_HEAVY_KINDS, AugmentSettings
 from midi_llm.data.examples import ExampleSpec
 from midi_llm.data.rowsets import RowSetSpec
 from midi_llm.errors import DatasetError
@@ -27,9 +27,11 @@ UNPROMPTED = 0.1
 
 def _nano() -> tuple[RowSetSpec, ...]:
     """Short rows first, so that many prompts are seen; a part of stage 2 at full length."""
-    stage1 = ExampleSpec(length=512, captioned=0.7, prompt_ids=96, kinds=PLAIN_HEAVY_KINDS)
-    short = ExampleSpec(length=1024, captioned=1 - UNPROMPTED, prompt_ids=96, kinds=PLAIN_HEAVY_KINDS)
-    full = ExampleSpec(length=2048, captioned=1 - UNPROMPTED, prompt_ids=96, kinds=PLAIN_HEAVY_KINDS)
+    augment = AugmentSettings(straighten_seconds=0.025)
+    stage1, short, full = (
+        ExampleSpec(length=length, captioned=captioned, prompt_ids=96, kinds=PLAIN_HEAVY_KINDS, augment=augment)
+        for length, captioned in ((512, 0.7), (1024, 1 - UNPROMPTED), (2048, 1 - UNPROMPTED))
+    )
     return (
         RowSetSpec(
             name="stage1", stage=1, rows=12_800, valid_rows=128, example=stage1, prompt=NANO_PROMPT, seed=11,

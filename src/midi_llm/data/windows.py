@@ -9,7 +9,7 @@ fall on exact multiples, which costs the model nothing to say and puts its outpu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +19,7 @@ from midi_llm.data.augment import AugmentSettings, draw_semitones, draw_stretch,
 from midi_llm.data.sources.base import Metadata
 from midi_llm.music.features import NoteTable, note_table
 from midi_llm.music.key import PITCH_CLASSES
+from midi_llm.music.quantise import grid_lines
 from midi_llm.music.score import DRUMS, Score
 from midi_llm.tokens.codec import Events
 from midi_llm.tokens.vocab import (
@@ -43,6 +44,8 @@ STEADY_SHARE = 0.95
 STEADY_BPM = 0.02
 """... where a tempo that differs by no more than this share counts as the same."""
 DEFAULT_BPM = 120.0
+METRICAL_SHARE = 0.8
+"""Of a piece's onsets near the grid, from which on it counts as written and not as performed."""
 
 _SHARPS = {"C#": 1, "D#": 3, "F#": 6, "G#": 8, "A#": 10, "Cb": 11, "E#": 5, "B#": 0, "Fb": 4}
 _PITCH_CLASS = {name: i for i, name in enumerate(PITCH_CLASSES)} | _SHARPS
@@ -162,7 +165,7 @@ def cut_window(
     It starts at a bar line of the score's own tempo map and metres and lasts less than 100 s. Tempo and metre are
     stated where they hold for the whole window and somebody wrote them down.
     """
-    notes = _laid_flat(score)
+    notes = _laid_flat(score, settings.straighten_seconds)
     if len(notes) < MIN_NOTES:
         return None
     times = notes.start
@@ -205,9 +208,24 @@ def _tempos(score: Score) -> tuple[Floats, Floats]:
 
 
 @lru_cache(maxsize=1)
-def _laid_flat(score: Score) -> NoteTable:
+def _laid_flat(score: Score, tolerance: float) -> NoteTable:
     """All notes by onset; kept for the next window of the same score, of which a build cuts several."""
-    return note_table(score)
+    notes = note_table(score)
+    return straighten(notes, bar_grid(score), tolerance=tolerance) if tolerance and score.tempos else notes
+
+
+def straighten(notes: NoteTable, grid: BarGrid, *, tolerance: float) -> NoteTable:
+    """`notes` with onsets within `tolerance` seconds of a sixteenth or triplet moved onto it; durations stay.
+
+    A piece where less than `METRICAL_SHARE` of the onsets are so near is a performance, and stays as it is.
+    """
+    positions = np.interp(notes.start, grid.seconds, grid.quarters)
+    lines = np.interp(grid_lines(positions), grid.quarters, grid.seconds)
+    near = np.abs(lines - notes.start) <= tolerance
+    if not len(notes) or near.mean() < METRICAL_SHARE:
+        return notes
+    start = np.where(near, lines, notes.start)
+    return replace(notes, start=start).where(np.argsort(start, kind="stable"))
 
 
 def _draw_start(

@@ -49,8 +49,8 @@ class NoteTable:
     def __len__(self) -> int:
         return len(self.start)
 
-    def where(self, chosen: npt.NDArray[np.bool_] | slice) -> NoteTable:
-        """The notes at which the mask [n] is true, or those of a slice."""
+    def where(self, chosen: npt.NDArray[np.bool_ | np.integer] | slice) -> NoteTable:
+        """The notes at which the mask [n] is true, those at some indices, or those of a slice."""
         return NoteTable(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
     def pitched(self) -> NoteTable:
