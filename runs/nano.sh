@@ -10,13 +10,12 @@ mkdir -p "$out"
 
 midi-llm data build --source "corpus:$corpus" --preset nano --out "$data"
 
-train() { # recipe row_set out [more]
-  midi-llm train "$1" --rows "$data/rows/$2/train" --validation "$data/rows/$2/valid" --out "$out/$3" "${@:4}"
+train() { # recipe out [more]
+  midi-llm train "$1" --data "$data" --out "$out/$2" "${@:3}"
 }
-train nano_stage1 stage1 stage1
-train nano_stage2 full stage2 --start-from "$out/stage1"
+train nano_stage1 stage1
+train nano_stage2 stage2 --start-from "$out/stage1"
 rm -rf "$out/checkpoint"
-train nano_stage2_short short stage3 --start-from "$out/stage2" \
-  --checkpoint "$out/checkpoint" --tokenizer "$data/tokenizer.json"
+train nano_stage2_short stage3 --start-from "$out/stage2" --checkpoint "$out/checkpoint" --name nano
 cp "$data/ATTRIBUTION.md" "$out/checkpoint/"
 midi-llm export "$out/checkpoint" --precision int8

@@ -19,7 +19,7 @@ PUBLIC = {
     *("Composer", "Note", "Piece", "Progress", "Score", "Track"),
     *("compose", "compose_takes", "read_midi", "write_midi", "__version__"),
     *("MidiLLMError", "RequestError", "OutputError", "MidiReadError", "TokenError", "PromptError"),
-    *("CheckpointError", "EngineError", "SynthesisError", "DatasetError", "MissingExtraError"),
+    *("CheckpointError", "EngineError", "SynthesisError", "DatasetError", "TrainingError", "MissingExtraError"),
 }
 
 

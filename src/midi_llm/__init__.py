@@ -26,6 +26,7 @@ from midi_llm.errors import (
     RequestError,
     SynthesisError,
     TokenError,
+    TrainingError,
 )
 from midi_llm.version import VERSION
 
@@ -57,6 +58,7 @@ __all__ = [
     "SynthesisError",
     "TokenError",
     "Track",
+    "TrainingError",
     "__version__",
     "compose",
     "compose_takes",

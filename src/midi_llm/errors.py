@@ -10,6 +10,7 @@
     ├── EngineError         an engine that cannot run this model or this request
     ├── SynthesisError      sound that cannot be rendered
     ├── DatasetError        training data that is missing or broken
+    ├── TrainingError       a training run that cannot go on
     └── MissingExtraError   an optional dependency that is not installed
 
 Each message says what was found, what is allowed, and what to do.
@@ -56,6 +57,10 @@ class SynthesisError(MidiLLMError):
 
 class DatasetError(MidiLLMError):
     """A training corpus or shard that cannot be used."""
+
+
+class TrainingError(MidiLLMError):
+    """A training run that cannot go on: a loss that is not finite, no memory, no room for its state."""
 
 
 class MissingExtraError(MidiLLMError):

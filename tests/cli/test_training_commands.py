@@ -19,22 +19,27 @@ def test_a_corpus_becomes_a_model_that_composes(tmp_path: Path, capsys: pytest.C
     sizes += [word for change in (*TINY, "stage1.rows=0") for word in ("--set", change)]
     assert main(["data", "build", "--source", corpus, "--out", str(dataset), *sizes]) == 0
     assert capsys.readouterr().out == f"{dataset / 'card.html'}\n"
-    rows, stage, folder = dataset / "rows" / "short", tmp_path / "stage", tmp_path / "checkpoint"
-    train = ["train", "tiny_cpu", "--rows", str(rows / "train"), "--validation", str(rows / "valid")]
-    train += ["--out", str(stage), "--threads", "1", "--steps", "2"]
-    assert main([*train, "--checkpoint", str(folder), "--tokenizer", str(dataset / "tokenizer.json")]) == 0
+    stage, folder = tmp_path / "stage", tmp_path / "checkpoint"
+    train = ["train", "tiny_cpu", "--data", str(dataset), "--out", str(stage), "--threads", "1", "--set", "steps=2"]
+    train += ["--set", "sample_every=2", "--sample", "a calm piece"]
+    assert main([*train, "--checkpoint", str(folder)]) == 0
+    assert capsys.readouterr().out == f"{stage}\n{folder}\n"
+    assert read_midi(stage / "samples" / "00000002.mid").note_count > 0
+    assert (stage / "samples" / "00000002.svg").read_text(encoding="utf-8").startswith("<svg")
     assert main(["export", str(folder), "--precision", "float32"]) == 0
     assert main(["a calm piece", "--model", str(folder), "--seconds", "2", "-q", "-o", str(tmp_path / "x.mid")]) == 0
     assert read_midi(tmp_path / "x.mid").note_count > 0
     assert len((stage / "logbook.jsonl").read_text().splitlines()) == 2
 
 
-def test_rows_that_are_not_there_or_not_finished_are_one_clear_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = str(tmp_path / "rows")
-    train = ["train", "tiny_cpu", "--rows", rows, "--validation", rows, "--out", str(tmp_path / "stage")]
-    assert main(train) == 2
-    assert "shards.json is missing; run the build again" in capsys.readouterr().err
-    assert main([*train, "--checkpoint", str(tmp_path / "c")]) == 2
-    assert "a checkpoint needs the tokenizer.json of its rows" in capsys.readouterr().err
+def test_a_mistake_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = str(tmp_path / "data"), str(tmp_path / "stage")
+    for words, message in (
+        (["nano"], "recipes are stage1_1b, stage2_1b"),
+        (["tiny_cpu", "--set", "optim.rate=1"], "there is no 'rate'; settings here are lr"),
+        (["tiny_cpu", "--resume"], "holds no state to resume"),
+        (["tiny_cpu", "--sample", "a waltz"], "add --set sample_every=100"),
+        (["tiny_cpu"], "manifest"),
+    ):
+        assert main(["train", *words, "--data", data, "--out", out]) == 2
+        assert message in capsys.readouterr().err

@@ -19,9 +19,11 @@ TEXT_ROWS = 300
 LENGTH = 128
 
 
-def music_segment(seed: int, *, notes: int = 38, kind: str = "plain", source: str = "bandgen") -> Segment:
+def music_segment(
+    seed: int, *, notes: int = 38, kind: str = "plain", source: str = "bandgen", text_rows: int = TEXT_ROWS
+) -> Segment:
     """A prompt of four text ids and `notes` events; the piano is given where `kind` is "instrument"."""
-    prompt = np.random.default_rng(seed).integers(2, TEXT_ROWS, 4).tolist()
+    prompt = np.random.default_rng(seed).integers(2, text_rows, 4).tolist()
     events = quantize(make_score(seed, bars=8))[:notes]
     if kind == "instrument":
         given = events[:, 2] != DRUMS
@@ -29,7 +31,7 @@ def music_segment(seed: int, *, notes: int = 38, kind: str = "plain", source: st
         start, music = ANTICIPATE, anticipate(drums, events[given])
     else:
         start, music = AUTOREGRESS, encode(insert_rests(events))
-    ids = np.array([*prompt, *(TEXT_ROWS + np.array([start, *music, SEPARATOR])).tolist()])
+    ids = np.array([*prompt, *(text_rows + np.array([start, *music, SEPARATOR])).tolist()])
     return Segment(ids=ids, music_start=len(prompt) + 1, kind=kind, source=source)
 
 

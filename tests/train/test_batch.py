@@ -8,15 +8,15 @@ torch = pytest.importorskip("torch", reason="the extra `train` is not installed"
 from midi_llm.data.shards import KIND, KINDS  # noqa: E402 - after the check for torch
 from midi_llm.tokens.vocab import CONTROL_OFFSET, SEPARATOR  # noqa: E402
 from midi_llm.train.batch import train_batch  # noqa: E402
-from midi_llm.train.config import tiny_cpu  # noqa: E402
-from midi_llm.train.loss import position_nats  # noqa: E402
-from midi_llm.train.model import StructuredLlama  # noqa: E402
+from midi_llm.train.config import with_changes  # noqa: E402
+from midi_llm.train.model import build_model  # noqa: E402
+from midi_llm.train.recipes import tiny_cpu  # noqa: E402
 from train.shard_folders import TEXT_ROWS, music_segment, text_segment, write_rows  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def model():
-    model = StructuredLlama(tiny_cpu(text_rows=TEXT_ROWS).shape, seed=1).eval()
+    model = build_model(with_changes(tiny_cpu(), [f"shape.text_rows={TEXT_ROWS}", "compute.precision=fp32"])).eval()
     with torch.no_grad():
         for weight in model.body.parameters():  # blocks start as the identity: let attention do something
             weight.normal_(std=0.3)
@@ -37,18 +37,17 @@ def test_a_packed_row_gives_each_segment_the_hidden_states_it_has_alone(model, s
     shards = write_rows(tmp_path, segments, length=200)
     model.body.config._attn_implementation = attention
     packed = train_batch(shards, np.arange(3), with_text=True)
-    table = model.embedding.table()
     with torch.no_grad():
-        together = model.hidden(table[packed.ids], packed.positions)
+        together, _ = model.hidden(packed.ids, packed.positions)
         for place, row in enumerate(segments):
             at = 0
             for segment in row:
                 ids = torch.from_numpy(segment.ids)[None]
-                alone = model.hidden(table[ids], torch.arange(ids.shape[1])[None])
+                alone, _ = model.hidden(ids, torch.arange(ids.shape[1])[None])
                 end = at + ids.shape[1]
                 torch.testing.assert_close(together[place, at:end], alone[0], atol=1e-5, rtol=1e-5)
                 at = end
-        unpacked = model.hidden(table[packed.ids], torch.arange(packed.ids.shape[1])[None])
+        unpacked, _ = model.hidden(packed.ids, torch.arange(packed.ids.shape[1])[None])
     assert not torch.allclose(unpacked[0, 65:80], together[0, 65:80], atol=1e-2), "segments would see one another"
 
 
@@ -58,10 +57,7 @@ def test_the_loss_of_packed_rows_is_that_of_their_segments(model, segments, tmp_
     single = [train_batch(alone, np.array([i]), with_text=True) for i in range(len(alone))]
 
     def nats(batch):
-        with torch.no_grad():
-            table = model.embedding.table()
-            hidden = model.hidden(table[batch.ids], batch.positions)
-            return position_nats(hidden, table, batch.ids, batch.slots, TEXT_ROWS)
+        return model.position_nats(batch.ids, batch.positions, batch.slots)
 
     assert sum(int((b.slots >= 0).sum()) for b in single) == int((packed.slots >= 0).sum())
     torch.testing.assert_close(nats(packed).sum(), sum(nats(b).sum() for b in single), rtol=1e-4, atol=1e-3)
@@ -88,7 +84,7 @@ def test_control_rows_are_trained_by_rows_with_controls_and_by_no_others(model, 
         batch = train_batch(shards, np.array([0]), with_text=False)
         model.zero_grad()
         model(batch.ids, batch.positions, batch.slots).sum().backward()
-        assert model.embedding.control.grad.any(dim=1).tolist() == [moved] * 3
+        assert model.tables.control.grad.any(dim=1).tolist() == [moved] * 3
 
 
 def test_a_segment_of_other_ids_than_the_row_s_changes_only_itself(model, tmp_path):
@@ -98,7 +94,7 @@ def test_a_segment_of_other_ids_than_the_row_s_changes_only_itself(model, tmp_pa
     other = [replace(one[0], ids=ids), one[1]]
     rows = train_batch(write_rows(tmp_path, [one, other], length=200), np.arange(2), with_text=True)
     with torch.no_grad():
-        hidden = model.hidden(model.embedding.table()[rows.ids], rows.positions)
+        hidden, _ = model.hidden(rows.ids, rows.positions)
     start = len(one[0].ids)
     torch.testing.assert_close(hidden[0, start:], hidden[1, start:])
     assert not torch.allclose(hidden[0, 10:start], hidden[1, 10:start])

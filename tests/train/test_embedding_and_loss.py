@@ -18,7 +18,8 @@ from midi_llm.tokens.vocab import (  # noqa: E402 - after the check for torch
     REST,
     SEPARATOR,
 )
-from midi_llm.train.embedding import MusicEmbedding, fourier_features  # noqa: E402
+from midi_llm.train.config import LossConfig  # noqa: E402
+from midi_llm.train.embedding import MusicEmbedding, TwoTables, fourier_features  # noqa: E402
 from midi_llm.train.loss import (  # noqa: E402
     DURATION,
     NOTE,
@@ -26,6 +27,7 @@ from midi_llm.train.loss import (  # noqa: E402
     TIME,
     position_nats,
     slot_loss,
+    slot_sums,
     target_slots,
 )
 
@@ -50,15 +52,6 @@ def test_a_control_s_row_is_its_event_s_row_plus_one_row_per_block_that_starts_a
     for row, (start, stop) in zip(embedding.control, blocks, strict=True):
         difference = table[start:stop] - table[start - CONTROL_OFFSET : stop - CONTROL_OFFSET]
         torch.testing.assert_close(difference, row.expand_as(difference))
-
-
-def test_a_state_from_before_controls_were_trained_loads(embedding):
-    state = embedding.state_dict() | {"control": torch.ones(1, WIDTH)}
-    module = MusicEmbedding(TEXT_ROWS, WIDTH)
-    module.load_state_dict(state)
-    assert module.control.shape == (3, WIDTH)
-    assert not module.control.any()
-    torch.testing.assert_close(module.event_rows(), embedding.event_rows())
 
 
 def test_a_drum_has_a_pitch_row_of_its_own(embedding):
@@ -120,7 +113,7 @@ def test_slot_loss_equals_a_softmax_over_the_slot_s_block_of_the_whole_table(emb
     ids = torch.tensor([[0, 7, 9, *music(ANTICIPATE, *CONTROL, *notes, SEPARATOR)]])
     hidden = torch.from_numpy(rng.normal(size=(1, ids.shape[1], WIDTH))).float()
     slots = torch.tensor([slots_of(ids[0].tolist(), with_text=True)])
-    nats = position_nats(hidden, embedding.table(), ids, slots, TEXT_ROWS)
+    nats = position_nats(hidden, embedding.table(), ids, slots, text_rows=TEXT_ROWS, loss=LossConfig(chunk=3))
     loss = slot_loss(nats, slots)
     logits = (hidden @ embedding.table().T).detach().double()[0]
     music_rows = torch.arange(MUSIC_VOCAB_SIZE) + TEXT_ROWS
@@ -141,3 +134,31 @@ def test_slot_loss_equals_a_softmax_over_the_slot_s_block_of_the_whole_table(emb
     assert loss.counts.tolist() == [2, 4, 3, 3]
     bits = sum(e / c for e, c in zip(expected[1:], [4, 3, 3], strict=True)) / math.log(2)
     assert loss.bits_per_event() == pytest.approx(bits, rel=1e-5)
+
+
+def test_sums_by_slot_are_the_nats_by_position_added_up_over_slots_and_over_the_whole_vocabulary(embedding):
+    ids = torch.tensor([[0, 7, 9, *music(AUTOREGRESS, *EVENT, *LAST_EVENT, SEPARATOR)]])
+    hidden = torch.randn(1, ids.shape[1], WIDTH, generator=torch.Generator().manual_seed(1))
+    slots = torch.tensor([slots_of(ids[0].tolist(), with_text=True)])
+    totals = []
+    for loss in (LossConfig(), LossConfig(over="vocabulary", chunk=2)):
+        arguments = (hidden, embedding.table(), ids, slots)
+        sums = slot_sums(*arguments, text_rows=TEXT_ROWS, loss=loss)
+        nats = position_nats(*arguments, text_rows=TEXT_ROWS, loss=loss)
+        torch.testing.assert_close(sums, slot_loss(nats, slots).nats)
+        totals.append(sums)
+    assert (totals[1] > totals[0]).all(), "the whole vocabulary takes mass from every slot"
+
+
+def test_tables_of_a_checkpoint_train_their_music_rows_alone():
+    inputs, output = (torch.nn.Parameter(torch.randn(50, 4)) for _ in range(2))
+    tables = TwoTables(inputs, output, music_rows=30)
+    tables.requires_grad_(False)
+    tables.train_music_rows()
+    one, two = tables()
+    torch.testing.assert_close(one, inputs)
+    torch.testing.assert_close(two, output)
+    (one.sum() + two.sum()).backward()
+    assert [name for name, p in tables.named_parameters() if p.grad is not None] == ["music_inputs", "music_output"]
+    tied = TwoTables(inputs, None, music_rows=30)
+    assert tied()[0] is tied()[1]

@@ -5,7 +5,7 @@ In: a `ShardSet` and row numbers. Out: `TrainBatch`. Shapes: B rows, L ids, s se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,16 @@ class TrainBatch:
     """[B, L-1], the row of `segments` that the predicted id belongs to."""
     segments: npt.NDArray[np.int32]
     """[s, 6], columns as in data/shards.py."""
+
+    @property
+    def length(self) -> int:
+        """Ids in its segments, padding left out."""
+        return int((self.segments[:, END] - self.segments[:, START]).sum())
+
+    def to(self, device: torch.device) -> TrainBatch:
+        """The same batch with its tensors on `device`."""
+        tensors = {name: getattr(self, name).to(device) for name in ("ids", "positions", "slots", "owners")}
+        return replace(self, **tensors)
 
 
 def train_batch(shards: ShardSet, indices: npt.NDArray[np.integer], *, with_text: bool) -> TrainBatch:

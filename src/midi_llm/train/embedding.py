@@ -1,19 +1,18 @@
-"""The embedding table of a small model while it trains: structure plus residual, exported as one plain table.
+"""Embedding tables while they train; each gives (input table, output table), which are one where they are tied.
 
-Rows of music ids are a sum of shared parts, so that neighbours in time, duration, pitch and instrument learn together:
+`MusicEmbedding` is structure plus residual, exported as one plain table. Its music rows are a sum of shared parts, so
+that neighbours in time, duration, pitch and instrument learn together:
   time      Fourier features of the tick, 96 periods from 2 to 20,000 ticks, times a learned matrix
   duration  Fourier features of d and of log(1 + d), times a learned matrix
   note      instrument row + pitch row (+ pitch-class row for melodic instruments; drums have pitch rows of their own)
   residual  a table of its own per id, starting at zero
-A control's row is its event's row + one learned row per block (time, duration, note), starting at zero: a given note
-means what it means when it is composed, but for being given.
+A control's row is its event's row + one learned row per block (time, duration, note), starting at zero.
 Shapes: N = 55,030 music ids, D = hidden size, T = text rows.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +74,11 @@ class MusicEmbedding(nn.Module):
         self.control = nn.Parameter(torch.zeros(3, hidden_size))
         self.special = parameter(_SPECIAL_ROWS)
         self.residual = nn.Parameter(torch.zeros(EVENT_ROWS, hidden_size))
-        self.register_load_state_dict_pre_hook(_drop_untrained_control)  # type: ignore[no-untyped-call]  # torch's
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """The table, for both ends."""
+        table_VD = self.table()
+        return table_VD, table_VD
 
     def event_rows(self) -> Tensor:
         """[27,513, D]: time, duration, note and REST rows."""
@@ -95,8 +98,43 @@ class MusicEmbedding(nn.Module):
         return torch.cat([self.text, events, *controls, self.special])
 
 
-def _drop_untrained_control(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
-    """States from before controls were trained hold one random row for them: zeros take its place."""
-    name = prefix + "control"
-    if name in state and len(state[name]) == 1:
-        state[name] = torch.zeros(3, state[name].shape[1])
+class PlainEmbedding(nn.Module):
+    """One table [T + N, D] of random rows: what `MusicEmbedding` is compared with."""
+
+    def __init__(self, text_rows: int, hidden_size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(text_rows + MUSIC_VOCAB_SIZE, hidden_size) * _STD)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """The table, for both ends."""
+        return self.weight, self.weight
+
+
+class TwoTables(nn.Module):
+    """The tables of a checkpoint: one [V, D] where `output` is None (tied), otherwise two.
+
+    After `train_music_rows` the last `music_rows` of each train in float32 and the text rows are frozen.
+    """
+
+    def __init__(self, inputs: nn.Parameter, output: nn.Parameter | None, *, music_rows: int) -> None:
+        super().__init__()
+        self.inputs, self.output = inputs, output
+        self._music_rows = music_rows
+        self.music_inputs: nn.Parameter | None = None
+        self.music_output: nn.Parameter | None = None
+
+    def train_music_rows(self) -> None:
+        """Give the music rows parameters of their own."""
+        self.music_inputs = nn.Parameter(self.inputs.detach()[-self._music_rows :].float())
+        if self.output is not None:
+            self.music_output = nn.Parameter(self.output.detach()[-self._music_rows :].float())
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """(input table, output table), both [V, D]."""
+        inputs_VD = self._joined(self.inputs, self.music_inputs)
+        return inputs_VD, inputs_VD if self.output is None else self._joined(self.output, self.music_output)
+
+    def _joined(self, table_VD: Tensor, music_ND: Tensor | None) -> Tensor:
+        if music_ND is None:
+            return table_VD
+        return torch.cat([table_VD[: -self._music_rows], music_ND.to(table_VD.dtype)])

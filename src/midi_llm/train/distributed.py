@@ -1,0 +1,110 @@
+"""Several processes as one: who takes part, how the model is shared out, how sums come together.
+
+In: the environment that torchrun sets (RANK, WORLD_SIZE, LOCAL_RANK), or nothing for one process. Out: a `World`.
+Each process has its own rows; the gradient is that of the whole step, in whatever number of processes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.nn.parallel import DistributedDataParallel
+
+from midi_llm.train.config import ComputeConfig
+from midi_llm.train.model import TrainableLlama
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class World:
+    """Process `rank` of `size`, on `device`."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it writes the logbook and the files that are not shared out."""
+        return self.rank == 0
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of `values` over all processes."""
+        if self.size > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+        return values
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+TIMEOUT_SECONDS = 600.0
+
+
+def join_world(*, timeout_seconds: float = TIMEOUT_SECONDS) -> World:
+    """Join the processes that torchrun started (nccl on GPUs, gloo on CPUs); without it a world of one.
+
+    A process that waits longer than `timeout_seconds` for another one fails; torchrun then starts all of them again, as
+    often as its --max-restarts says.
+    """
+    size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(device)
+    if size > 1 and not dist.is_initialized():
+        # After a restart gloo's processes now and then wait for each other for ever, whatever timeout it is given
+        # (torch 2.13): the alarm ends this process, so that torchrun tries again.
+        signal.setitimer(signal.ITIMER_REAL, timeout_seconds)
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(seconds=timeout_seconds))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return World(rank=int(os.environ.get("RANK", "0")), size=size, device=device)
+
+
+def leave_world(world: World) -> None:
+    """Close what `join_world` opened."""
+    if world.size > 1:
+        dist.destroy_process_group()
+
+
+def share_out(model: TrainableLlama, world: World, compute: ComputeConfig) -> nn.Module:
+    """The module to call for the loss: `model` itself, or as DDP or FSDP2 wraps it. Compiles layers where asked for.
+
+    FSDP2: one group a layer, and one for the rest, in which tied tables stay together.
+    """
+    model.to(world.device)
+    if compute.compile:
+        for layer in model.body.layers:
+            layer.compile()
+    if world.size == 1:
+        return model
+    if compute.strategy == "ddp":
+        ids = [world.device.index] if world.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
+    policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if compute.precision == "bf16" else None, reduce_dtype=torch.float32
+    )
+    for layer in model.body.layers:
+        fully_shard(layer, mp_policy=policy)
+    fully_shard(model)
+    register_fsdp_forward_method(model, "position_nats")
+    return model
+
+
+def without_exchange(shared: nn.Module, last: bool) -> AbstractContextManager[object]:
+    """A context for the forward and backward pass of a part of a step: gradients are exchanged after the last one."""
+    if isinstance(shared, FSDPModule):
+        shared.set_requires_gradient_sync(last)
+    elif isinstance(shared, DistributedDataParallel) and not last:
+        return shared.no_sync()
+    return nullcontext()

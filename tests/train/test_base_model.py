@@ -1,0 +1,106 @@
+"""Training a checkpoint that exists: tied and untied, in full and with adapters."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+
+from midi_llm.errors import CheckpointError, RequestError  # noqa: E402 - after the check for torch
+from midi_llm.model.checkpoint import load_torch, verify_checkpoint  # noqa: E402
+from midi_llm.model.tiny import write_tiny_checkpoint  # noqa: E402
+from midi_llm.train.config import with_changes  # noqa: E402
+from midi_llm.train.export import export_stage  # noqa: E402
+from midi_llm.train.loop import Trainer  # noqa: E402
+from midi_llm.train.recipes import lora_1b_8gb, stage2_1b  # noqa: E402
+from train.shard_folders import music_segment, write_rows  # noqa: E402
+
+SMALL = (
+    "steps=3",
+    "batch_rows=2",
+    "validation_rows=2",
+    "optim.lr=0.01",
+    "optim.warmup_steps=1",
+    "compute.compile=false",
+)
+
+
+@pytest.fixture(params=[True, False], ids=["tied", "untied"])
+def base(request, tmp_path):
+    return write_tiny_checkpoint(tmp_path / "base", tied=request.param, dtype="BF16")
+
+
+@pytest.fixture
+def rows(base, tmp_path):
+    text_rows = verify_checkpoint(base).text_rows
+    segments = [[music_segment(seed, text_rows=text_rows)] for seed in range(4)]
+    return write_rows(tmp_path / "rows", segments, text_rows=text_rows)
+
+
+def train(recipe, rows, base, out, *changes):
+    trainer = Trainer(with_changes(recipe, [*SMALL, *changes]), rows=rows, validation=rows, out=out, base=base)
+    trainer.run()
+    return [json.loads(line)["loss"] for line in (out / "logbook.jsonl").read_text().splitlines()]
+
+
+def states(base, folder):
+    return load_torch(base).state_dict(), load_torch(folder).state_dict()
+
+
+def test_all_of_a_checkpoint_trains_and_comes_back_as_a_checkpoint(base, rows, tmp_path):
+    losses = train(stage2_1b(), rows, base, tmp_path / "out")
+    assert losses[-1] < losses[0]
+    folder = export_stage(tmp_path / "out", tmp_path / "made", tokenizer=base, base=base, name="made")
+    assert verify_checkpoint(folder).tied == verify_checkpoint(base).tied
+    before, after = states(base, folder)
+    assert before.keys() == after.keys()
+    assert not any(torch.equal(before[name], after[name]) for name in before if "proj" in name or "embed" in name)
+
+
+def test_adapters_change_the_body_and_leave_the_tables(base, rows, tmp_path):
+    losses = train(lora_1b_8gb(), rows, base, tmp_path / "out")
+    assert losses[-1] < losses[0]
+    folder = export_stage(tmp_path / "out", tmp_path / "made", tokenizer=base, base=base, name="made")
+    before, after = states(base, folder)
+    changed = {name for name in before if not torch.equal(before[name].float(), after[name].float())}
+    assert changed
+    assert all("proj" in name for name in changed)
+
+
+def test_adapters_may_train_the_music_rows_too(base, rows, tmp_path):
+    train(lora_1b_8gb(), rows, base, tmp_path / "out", "lora.music_rows=true")
+    folder = export_stage(tmp_path / "out", tmp_path / "made", tokenizer=base, base=base, name="made")
+    before, after = states(base, folder)
+    text_rows = verify_checkpoint(base).text_rows
+    name = "model.embed_tokens.weight"
+    assert torch.equal(before[name][:text_rows], after[name][:text_rows])
+    assert not torch.equal(before[name][text_rows:], after[name][text_rows:])
+
+
+def test_a_merged_adapter_computes_what_the_adapter_computed(base, rows, tmp_path):
+    config = with_changes(lora_1b_8gb(), [*SMALL, "compute.precision=fp32"])
+    trainer = Trainer(config, rows=rows, validation=rows, out=tmp_path / "out", base=base)
+    trainer.run()
+    ids = torch.from_numpy(rows.batch(np.arange(2)).ids[:, :60]).long()
+    made = load_torch(base, dtype=torch.float32)
+    made.load_state_dict({name: value.float() for name, value in trainer.model.llama_state().items()}, strict=False)
+    with torch.no_grad():
+        ours, _ = trainer.model.eval().hidden(ids, torch.arange(60)[None])
+        torch.testing.assert_close(ours.float(), made.model(ids).last_hidden_state, atol=0.05, rtol=0.05)
+
+
+def test_a_recipe_without_a_shape_needs_a_base(rows, tmp_path):
+    with pytest.raises(RequestError, match="trains a model that exists: give its folder as the base"):
+        train(stage2_1b(), rows, None, tmp_path / "out")
+
+
+def test_a_base_without_weights_says_what_is_missing(base, rows, tmp_path):
+    (base / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="safetensors"):
+        train(stage2_1b(), rows, base, tmp_path / "out")
+
+
+def test_adapters_on_layers_that_are_not_there(base, rows, tmp_path):
+    with pytest.raises(RequestError, match=r"lora.modules names k_prjo"):
+        train(lora_1b_8gb(), rows, base, tmp_path / "out", "lora.modules=q_proj,k_prjo")
