@@ -1,6 +1,7 @@
 # make compose PROMPT="..."   compose a MIDI file (creates .venv on first use, without torch)
 # make test                   everything the tests need, and the tests
 # make check                  format, lint, types, architecture, docs in sync
+# make smoke                  the whole way in miniature: music, data set, both stages, a model that composes
 # make bench                  the tables of benchmarks/
 #
 # There is one environment, .venv: `compose` fills it with the core packages, `test` and `check` add the rest.
@@ -14,7 +15,7 @@ ARGS   ?=
 # The version that the tests are run with; pyproject.toml says which ones work.
 TORCH  := torch==2.13.0
 
-.PHONY: compose test check format bench docs clean
+.PHONY: compose test check smoke format bench docs clean
 
 compose: $(VENV)/.core
 	@$(BIN)/midi-llm $(ARGS) -- "$$PROMPT"
@@ -29,6 +30,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py tests/test_public_api.py
+
+smoke: $(VENV)/.dev
+	folder=$$(mktemp -d) && PATH="$(CURDIR)/$(BIN):$$PATH" runs/smoke.sh "$$folder"; code=$$?; rm -rf "$$folder"; exit $$code
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -8,9 +8,12 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from data.corpora import TINY, write_corpus
+from data.corpora import TINY, make_score, write_corpus
 from midi_llm.cli.main import main
+from midi_llm.model.checkpoint import verify_checkpoint
+from midi_llm.model.tiny import write_tiny_checkpoint
 from midi_llm.music.read import read_midi
+from midi_llm.music.write import to_midi_bytes
 
 
 def test_a_corpus_becomes_a_model_that_composes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,3 +46,24 @@ def test_a_mistake_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     ):
         assert main(["train", *words, "--data", data, "--out", out]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_model_learns_from_a_folder_of_midi_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    music, base = tmp_path / "music", write_tiny_checkpoint(tmp_path / "base")
+    music.mkdir()
+    for seed in range(4):
+        (music / f"{seed}.mid").write_bytes(to_midi_bytes(make_score(seed)))
+    words = ["finetune", str(music), "--model", str(base), "--out", str(tmp_path / "out"), "--steps", "2"]
+    words += ["--set", "batch_rows=2", "--set", "validation_rows=2"]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'out' / 'model'}\n"
+    assert "bits per event" in said.err
+    assert "before)" in said.err
+    assert verify_checkpoint(tmp_path / "out" / "model").name == "music"
+    assert main(words) == 0, "started again it is done at once"
+
+
+def test_finetune_names_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["finetune", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")]) == 2
+    assert "is no folder; give one with MIDI files" in capsys.readouterr().err

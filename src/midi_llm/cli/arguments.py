@@ -23,7 +23,8 @@ COMMANDS = {
     "models": "list the models known by name",
     "export": "make the ONNX files of a checkpoint folder",
     "data": "build a data set from MIDI and text, look at it, check it",
-    "train": "train a stage of a small model",
+    "train": "train a stage: recipes from the small model to the 1B, on one device or many",
+    "finetune": "let a model learn from your own MIDI files",
 }
 """Name and one-line description, in the order of the help."""
 

@@ -95,13 +95,17 @@ class Trainer:
                 if (share := utilisation(flops * record["ids"], seconds, self._world.size)) is not None:
                     record["mfu"] = round(share, 4)
                 if self._is_due(self.config.validate_every) or self.step == self.config.steps:
-                    record["validation"] = validate(self.model, self._validation, self.config, self._world)
+                    record["validation"] = self.validate()
                 if self._is_due(self.config.checkpoint_every, self.config.sample_every) or self.step == stop:
                     save_state(self.out, self.step, self.model, self._optimizers, self._world)
                 if self._world.is_first:
                     logbook.write(record)
                     if on_step:
                         on_step(record)
+
+    def validate(self) -> dict[str, Any]:
+        """What `train.validation.validate` finds now."""
+        return validate(self.model, self._validation, self.config, self._world)
 
     def _is_due(self, *every: int | None) -> bool:
         """Whether something that happens every so many steps happens after this one."""
