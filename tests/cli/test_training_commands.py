@@ -49,7 +49,7 @@ def test_a_mistake_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_model_learns_from_a_folder_of_midi_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    music, base = tmp_path / "music", write_tiny_checkpoint(tmp_path / "base")
+    music, base = tmp_path / "music", write_tiny_checkpoint(tmp_path / "base", text_rows=258)
     music.mkdir()
     for seed in range(4):
         (music / f"{seed}.mid").write_bytes(to_midi_bytes(make_score(seed)))
