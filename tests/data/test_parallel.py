@@ -198,7 +198,7 @@ def wait_until_dead(pids: list[int], seconds: float) -> bool:
 def test_ctrl_c_ends_every_worker_without_a_word_from_them(tmp_path: Path) -> None:
     with running(tmp_path, long=True) as (process, pids):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         assert (out, err) == ("stopped\n", "")
         assert wait_until_dead(pids, 2.0)
 

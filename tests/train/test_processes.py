@@ -66,11 +66,8 @@ def test_kill_minus_nine_loses_nothing(rows, whole, tmp_path):
 
 
 def test_two_processes_train_as_one_and_a_lost_one_comes_back(rows, whole, tmp_path):
-    """Sums of two numbers do not depend on their order: equal to the last digit, also through a restart.
-
-    More restarts than deaths: now and then gloo's processes do not find each other after one, and give up in time.
-    """
-    launcher = [*TORCHRUN, "--max-restarts=6"]
+    """Sums of two numbers do not depend on their order: equal to the last digit, also through a restart."""
+    launcher = [*TORCHRUN, "--max-restarts=1"]
     code, message = run(rows, tmp_path, "--die-after", 3, *STEPS, launcher=launcher)
     assert code == 0, message
     assert (tmp_path / "died").exists()

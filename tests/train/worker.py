@@ -29,7 +29,7 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     rows = read_shards(args.rows)
     changes = [f"shape.text_rows={rows.spec.text_rows}", "compute.precision=fp32", *args.changes]
-    world = join_world(timeout_seconds=8)
+    world = join_world(timeout_seconds=60)
     trainer = Trainer(with_changes(tiny_cpu(), changes), rows=rows, validation=rows, out=args.out, world=world)
     died = args.out / "died"
 

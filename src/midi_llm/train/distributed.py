@@ -7,7 +7,6 @@ Each process has its own rows; the gradient is that of the whole step, in whatev
 from __future__ import annotations
 
 import os
-import signal
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,7 +14,9 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from midi_llm.train.config import ComputeConfig
@@ -63,11 +64,13 @@ def join_world(*, timeout_seconds: float = TIMEOUT_SECONDS) -> World:
     if on_gpu:
         torch.cuda.set_device(device)
     if size > 1 and not dist.is_initialized():
-        # After a restart gloo's processes now and then wait for each other for ever, whatever timeout it is given
-        # (torch 2.13): the alarm ends this process, so that torchrun tries again.
-        signal.setitimer(signal.ITIMER_REAL, timeout_seconds)
-        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(seconds=timeout_seconds))
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        # torch 2.13 gives all attempts of one node the same store: after a restart a process may then find the address
+        # of one that is gone, and wait for it for ever. Each attempt gets names of its own.
+        store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=timeout_seconds)))
+        own = PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        backend = "nccl" if on_gpu else "gloo"
+        timeout = timedelta(seconds=timeout_seconds)
+        dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=timeout)
     return World(rank=int(os.environ.get("RANK", "0")), size=size, device=device)
 
 

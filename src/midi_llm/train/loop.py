@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ class Trainer:
         """
         stop = min(self.config.steps, until if until is not None else self.config.steps)
         flops = flops_per_id(self.model, length=self._rows.spec.length)
-        with Logbook(self.out, step=self.step, tensorboard=tensorboard and self._world.is_first) as logbook:
+        first = self._world.is_first
+        with Logbook(self.out, step=self.step, tensorboard=tensorboard) if first else nullcontext() as logbook:
             while self.step < stop:
                 began = time.perf_counter()
                 record = self._train_step()
@@ -98,7 +100,7 @@ class Trainer:
                     record["validation"] = self.validate()
                 if self._is_due(self.config.checkpoint_every, self.config.sample_every) or self.step == stop:
                     save_state(self.out, self.step, self.model, self._optimizers, self._world)
-                if self._world.is_first:
+                if logbook is not None:
                     logbook.write(record)
                     if on_step:
                         on_step(record)
