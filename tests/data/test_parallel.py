@@ -168,13 +168,20 @@ def running(folder: Path, *, long: bool) -> Iterator[tuple[subprocess.Popen[str]
     script.write_text(textwrap.dedent(SCRIPT.format(source=str(SOURCE), long=long)))
     command = [sys.executable, str(script)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, preexec_fn=listen_to_ctrl_c
+    ) as process:
         assert process.stdout is not None
         try:
             yield process, [int(process.stdout.readline()) for _ in range(2)]
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def listen_to_ctrl_c() -> None:
+    """Jobs that a shell starts in the background ignore it, and so would this process."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def is_alive(pid: int) -> bool:
@@ -198,7 +205,7 @@ def wait_until_dead(pids: list[int], seconds: float) -> bool:
 def test_ctrl_c_ends_every_worker_without_a_word_from_them(tmp_path: Path) -> None:
     with running(tmp_path, long=True) as (process, pids):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=20)
         assert (out, err) == ("stopped\n", "")
         assert wait_until_dead(pids, 2.0)
 
