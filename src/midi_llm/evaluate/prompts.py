@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -78,7 +79,7 @@ def read_prompts(path: Path) -> list[Prompt]:
     prompts: list[Prompt] = []
     seen: set[str] = set()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{path} cannot be read: {error}; it must be JSONL in UTF-8, one prompt a line") from error
     for number, line in enumerate(lines, 1):
@@ -151,7 +152,10 @@ def _checked(name: str, content: Any) -> Any:
     if name in ("moods", "styles"):
         return tuple(_sequence(name, content, str))
     if name == "metre":
-        numerator, denominator = _sequence(name, content, int)
+        numbers = _sequence(name, content, int)
+        if len(numbers) != 2:
+            raise ValueError(f"metre is {content!r:.60}; expected e.g. [3, 4]")
+        numerator, denominator = numbers
         if not 1 <= numerator <= 32 or denominator not in (1, 2, 4, 8, 16, 32):
             raise ValueError(f"metre is {content!r}; expected e.g. [3, 4]")
         return numerator, denominator
@@ -161,10 +165,10 @@ def _checked(name: str, content: Any) -> Any:
 
 
 def _positive(name: str, content: Any) -> float:
-    if isinstance(content, bool) or not isinstance(content, int | float) or not 0 < content < float("inf"):
+    if isinstance(content, bool) or not isinstance(content, int | float) or not 0 < content <= sys.float_info.max:
         raise ValueError(f"{name} is {content!r:.60}; expected a positive number")
     if name == "bpm" and content > _MOST_BPM:
-        raise ValueError(f"bpm is {content!r}; allowed is up to {_MOST_BPM:g}")
+        raise ValueError(f"bpm is {content!r:.60}; allowed is up to {_MOST_BPM:g}")
     return float(content)
 
 
