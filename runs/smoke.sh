@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole way in miniature, in about a minute on 2 CPU cores: music, data set, both stages, a checkpoint that composes.
+# The whole way in miniature, in about 15 s on 2 CPU cores: music, data set, both stages, a checkpoint that composes.
 #   runs/smoke.sh [OUT_DIR]
 # Its music is composed by the bundled model, so that nothing is needed but this. Needs: pip install 'midi-llm[train,export]'.
 set -euo pipefail

@@ -26,10 +26,12 @@ GROUPS = st.lists(st.integers(0, DRUMS), min_size=1, max_size=5).map(tuple)
 def all_facts(draw):
     key = draw(st.none() | st.sampled_from(KEYS))
     mode = key.split()[1] if key else draw(st.sampled_from((None, "major", "minor")))
+    instruments = tuple(draw(st.lists(GROUPS, max_size=4)))
+    asked = {number for group in instruments for number in group}
     return PromptFacts(
-        instruments=tuple(draw(st.lists(GROUPS, max_size=4))),
-        only=draw(st.booleans()),
-        without=draw(st.just(()) | GROUPS),
+        instruments=instruments,
+        only=bool(instruments) and draw(st.booleans()),
+        without=tuple(number for number in draw(st.just(()) | GROUPS) if number not in asked),
         bpm=draw(st.none() | st.floats(0, 400, exclude_min=True)),
         pace=draw(st.sampled_from((None, "slow", "medium", "fast"))),
         key=key,
@@ -116,6 +118,12 @@ WRONG_FACTS = [
     ({"mode": "dorian"}, ValueError, "mode is 'dorian'; allowed are major, minor"),
     ({"key": "F# minor"}, ValueError, "key is 'F# minor'; allowed are C major, Db major, .*, B minor"),
     ({"key": "A minor", "mode": "major"}, ValueError, "mode is 'major', but the key is 'A minor'"),
+    ({"only": True}, ValueError, "only is true without instruments"),
+    (
+        {"instruments": [[0], [128]], "without": [128, 40]},
+        ValueError,
+        r"instruments asks for \[128\], without rules all",
+    ),
     ({"only": 1}, TypeError, "only is 1; expected true or false"),
     ({"bpm": "90"}, ValueError, "bpm is '90'; expected a positive number"),
     ({"bpm": True}, ValueError, "bpm is True; expected a positive number"),
@@ -138,6 +146,7 @@ WRONG_FACTS = [
     ({"instruments": [[-1]]}, ValueError, r"instruments has \[-1\]; expected instruments 0 to 128"),
 ]
 WRONG_PROMPTS = [
+    ({"prompt": "half a pair \ud800"}, ValueError, "surrogates not allowed"),
     ("a tune", TypeError, "expected an object with a prompt, found 'a tune'"),
     ({"text": "a"}, ValueError, "unknown field 'text'; allowed are id, prompt, facts"),
     ({"id": "x"}, ValueError, "prompt is None; expected a text"),

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from midi_llm.errors import CheckpointError, RequestError  # noqa: E402 - after the check for torch
+from midi_llm.errors import CheckpointError, DatasetError, RequestError  # noqa: E402 - after the check for torch
 from midi_llm.model.checkpoint import load_torch, verify_checkpoint  # noqa: E402
 from midi_llm.model.tiny import write_tiny_checkpoint  # noqa: E402
 from midi_llm.train.config import with_changes  # noqa: E402
@@ -88,6 +88,13 @@ def test_a_merged_adapter_computes_what_the_adapter_computed(base, rows, tmp_pat
     with torch.no_grad():
         ours, _ = trainer.model.eval().hidden(ids, torch.arange(60)[None])
         torch.testing.assert_close(ours.float(), made.model(ids).last_hidden_state, atol=0.05, rtol=0.05)
+
+
+def test_going_on_from_another_base_is_refused(base, rows, tmp_path):
+    train(lora_1b_8gb(), rows, base, tmp_path / "out")
+    other = write_tiny_checkpoint(tmp_path / "other", seed=1, tied=verify_checkpoint(base).tied, dtype="BF16")
+    with pytest.raises(DatasetError, match=r"base.model.safetensors was "):
+        train(lora_1b_8gb(), rows, other, tmp_path / "out")
 
 
 def test_a_recipe_without_a_shape_needs_a_base(rows, tmp_path):

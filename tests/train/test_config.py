@@ -60,6 +60,7 @@ def test_changes_reach_every_kind_of_setting():
         ("optim.lr=nan", "'nan' is not a finite number"),
         ("loss.kernel=fast", "allowed are auto, chunked, torch, liger"),
         ("compute.compile=1", "allowed are true and false"),
+        ("lora.rank=8", "the recipe tiny_cpu has no lora"),
         ("steps=0", "steps, batch_rows, validate_every, validation_rows, checkpoint_every from 1 on"),
         ("optim.lr=-1", "lr and matrix_lr must be above 0"),
         ("compute.strategy=fsdp", "set optim.matrix_lr=none or compute.strategy=ddp"),
@@ -68,6 +69,11 @@ def test_changes_reach_every_kind_of_setting():
 def test_a_wrong_change_says_what_is_allowed(change, message):
     with pytest.raises(RequestError, match=message):
         with_changes(tiny_cpu(), [change])
+
+
+def test_changes_count_together_whatever_their_order():
+    changes = ["compute.strategy=fsdp", "optim.matrix_lr=none"]
+    assert with_changes(tiny_cpu(), changes) == with_changes(tiny_cpu(), changes[::-1])
 
 
 def test_shares_without_muon_may_be_sharded():

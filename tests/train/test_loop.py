@@ -80,7 +80,9 @@ def test_steps_after_the_last_state_are_taken_and_logged_again(rows, tmp_path):
     trainer(rows, tmp_path / "whole").run()
     trainer(rows, tmp_path / "killed").run(until=2)
     with (tmp_path / "killed/logbook.jsonl").open("a") as logbook:
-        logbook.write('{"step": 3, "loss": 9.9}\n{"step": 4, "lo')  # as after kill -9, the last line cut short
+        logbook.write(
+            '{"step": 3, "loss": 9.9}\n{"step": 4, "validation": {"x": {}}'
+        )  # as after kill -9, the last line cut short
     trainer(rows, tmp_path / "killed").run()
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
 

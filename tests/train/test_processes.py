@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="the extra `train` is not installed")
+torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from train.shard_folders import single_rows
+from midi_llm.train.config import TrainConfig, from_record  # noqa: E402 - after the check for torch
+from midi_llm.train.distributed import World  # noqa: E402
+from midi_llm.train.model import build_model  # noqa: E402
+from midi_llm.train.state import last_state, load_state  # noqa: E402
+from train.shard_folders import single_rows  # noqa: E402
 
 TESTS = Path(__file__).resolve().parents[1]
 WORKER = str(Path(__file__).with_name("worker.py"))
@@ -36,6 +40,21 @@ def run(*words, launcher=(sys.executable,)):
     return done.returncode, done.stderr
 
 
+def weights(out):
+    """Every tensor of the last state's model."""
+    settings = json.loads((out / "run.json").read_text())["settings"]
+    model = build_model(from_record(settings, TrainConfig))
+    load_state(last_state(out), model, None, World())
+    return model.state_dict()
+
+
+def assert_same_run(one, two):
+    """Every figure of the logbooks and every bit of the weights."""
+    assert losses(one) == losses(two)
+    for (name, mine), theirs in zip(weights(one).items(), weights(two).values(), strict=True):
+        assert torch.equal(mine, theirs), name
+
+
 def losses(out):
     book = [json.loads(line) for line in (out / "logbook.jsonl").read_text().splitlines()]
     return [(r["step"], r["loss"], r["grad_norm"], r.get("validation")) for r in book]
@@ -47,7 +66,7 @@ def whole(rows, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
     code, message = run(rows, out, "compute.micro_rows=1", *STEPS)
     assert code == 0, message
-    return losses(out)
+    return out
 
 
 def test_kill_minus_nine_loses_nothing(rows, whole, tmp_path):
@@ -62,7 +81,7 @@ def test_kill_minus_nine_loses_nothing(rows, whole, tmp_path):
     assert len(losses(tmp_path)) < 6, "it was to be killed on the way"
     code, message = run(rows, tmp_path, "compute.micro_rows=1", *STEPS)
     assert code == 0, message
-    assert losses(tmp_path) == whole
+    assert_same_run(tmp_path, whole)
 
 
 def test_two_processes_train_as_one_and_a_lost_one_comes_back(rows, whole, tmp_path):
@@ -71,7 +90,7 @@ def test_two_processes_train_as_one_and_a_lost_one_comes_back(rows, whole, tmp_p
     code, message = run(rows, tmp_path, "--die-after", 3, *STEPS, launcher=launcher)
     assert code == 0, message
     assert (tmp_path / "died").exists()
-    assert losses(tmp_path) == whole
+    assert_same_run(tmp_path, whole)
 
 
 def test_a_sharded_model_trains_as_a_whole_one(rows, tmp_path):

@@ -35,7 +35,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build, train and write OUT/model; started again it goes on. Progress goes to stderr, the folder to stdout."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin make a busy machine several times slower
-    from midi_llm.cli.training import TrainingProgress
+    from midi_llm.cli.training import training_progress
     from midi_llm.data.build import BuildSpec, build
     from midi_llm.data.shards import read_shards
     from midi_llm.errors import MissingExtraError, RequestError
@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
         out=args.out / "training", base=base,
     )  # fmt: skip
     before = trainer.validate()["bits_per_event"] if trainer.step == 0 else None
-    with TrainingProgress(config, step=trainer.step, shown=True) as progress:
-        trainer.run(on_step=progress.step)
+    with training_progress(config, step=trainer.step) as show:
+        trainer.run(on_step=show)
     after = trainer.validate()["bits_per_event"]
     compared = "" if before is None else f" ({before:.3f} before)"
     print(f"held-out rows: {after:.3f} bits per event{compared}", file=sys.stderr)

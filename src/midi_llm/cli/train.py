@@ -35,7 +35,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; progress goes to stderr, the folders written to stdout."""
-    from midi_llm.errors import MissingExtraError, RequestError
+    from midi_llm.errors import MissingExtraError, OutputError, RequestError
 
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin make a busy machine several times slower
     try:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise MissingExtraError("torch", "train") from error
 
-    from midi_llm.cli.training import TrainingProgress, compose_sample, stage_config
+    from midi_llm.cli.training import compose_sample, stage_config, training_progress
     from midi_llm.data.dataset import Dataset
     from midi_llm.data.shards import read_shards
     from midi_llm.model.catalog import resolve_model
@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     config = stage_config(args.recipe, args.changes)
     if args.resume and last_state(args.out) is None:
         raise RequestError(f"{args.out} holds no state to resume; leave --resume out to begin, or name another folder")
+    if args.checkpoint and args.checkpoint.exists():
+        raise OutputError(f"{args.checkpoint} exists and is kept; give another folder for --checkpoint")
     if args.sample and config.sample_every is None:
         raise RequestError("--sample needs to know how often; add --set sample_every=100")
     if args.threads:
@@ -73,10 +75,10 @@ def run(args: argparse.Namespace) -> int:
             start_from=args.start_from,
             world=world,
         )
-        with TrainingProgress(config, step=trainer.step, shown=world.is_first) as progress:
+        with training_progress(config, step=trainer.step, shown=world.is_first) as show:
 
             def on_step(record: Mapping[str, Any]) -> None:
-                progress.step(record)
+                show(record)
                 if args.sample and config.sample_every and trainer.step % config.sample_every == 0:
                     compose_sample(args.out, args.sample, step=trainer.step, tokenizer=args.data, base=base)
 

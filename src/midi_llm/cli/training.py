@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -20,6 +20,7 @@ from midi_llm.train.recipes import RECIPES
 
 if TYPE_CHECKING:
     from midi_llm.train.config import TrainConfig
+    from midi_llm.train.loop import OnStep
 
 SAMPLE_SECONDS = 20.0
 
@@ -31,33 +32,26 @@ def stage_config(recipe: str, changes: Sequence[str]) -> TrainConfig:
     return with_changes(RECIPES[recipe](), changes)
 
 
-class TrainingProgress:
-    """A bar on stderr with loss, bits per event, ids a second and the time left; validations stay as lines above."""
+@contextmanager
+def training_progress(config: TrainConfig, *, step: int, shown: bool = True) -> Iterator[OnStep]:
+    """A bar on stderr with loss, bits per event, ids a second and the time left; validations stay as lines above it.
 
-    def __init__(self, config: TrainConfig, *, step: int, shown: bool) -> None:
-        self._bar = tqdm(
-            total=config.steps, initial=step, desc=config.name, unit="step", disable=not shown, dynamic_ncols=True
-        )
+    Gives the function that shows the record of a step.
+    """
+    with tqdm(total=config.steps, initial=step, desc=config.name, unit="step", disable=not shown) as bar:
 
-    def __enter__(self) -> Self:
-        return self
+        def show(record: Mapping[str, Any]) -> None:
+            figures = {"loss": f"{record['loss']:.3f}", "bits/event": f"{record['bits_per_event']:.2f}"}
+            figures["ids/s"] = f"{record['ids_per_second']:.0f}"
+            if "mfu" in record:
+                figures["mfu"] = f"{record['mfu']:.1%}"
+            bar.set_postfix(figures, refresh=False)
+            bar.update()
+            if "validation" in record:
+                bits = record["validation"]["bits_per_event"]
+                bar.write(f"step {record['step']}: validation {bits:.3f} bits/event", file=bar.fp)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
-
-    def step(self, record: Mapping[str, Any]) -> None:
-        """Show the record of a step."""
-        shown = {"loss": f"{record['loss']:.3f}", "bits/event": f"{record['bits_per_event']:.2f}"}
-        shown["ids/s"] = f"{record['ids_per_second']:.0f}"
-        if "mfu" in record:
-            shown["mfu"] = f"{record['mfu']:.1%}"
-        self._bar.set_postfix(shown, refresh=False)
-        self._bar.update()
-        if "validation" in record:
-            bits = record["validation"]["bits_per_event"]
-            self._bar.write(f"step {record['step']}: validation {bits:.3f} bits/event", file=self._bar.fp)
+        yield show
 
 
 def compose_sample(out: Path, prompt: str, *, step: int, tokenizer: Path, base: Path | None) -> None:

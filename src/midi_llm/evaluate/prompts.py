@@ -110,6 +110,7 @@ def prompt_from_json(value: object, *, default_id: str) -> Prompt:
         raise ValueError(f"id is {name!r:.60}; allowed are 1 to 64 letters, digits, _, . and -")
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"prompt is {text!r:.60}; expected a text")
+    text.encode("utf-8")  # half a surrogate pair is an error here, not when a report is written
     return Prompt(id=name, text=text, facts=facts_from_json(value.get("facts", {})))
 
 
@@ -134,6 +135,11 @@ def facts_from_json(value: object) -> PromptFacts:
         facts.setdefault("mode", facts["key"].split()[1])
         if facts["mode"] != facts["key"].split()[1]:
             raise ValueError(f"mode is {facts['mode']!r}, but the key is {facts['key']!r}")
+    if facts.get("only") and not facts.get("instruments"):
+        raise ValueError("only is true without instruments; name the instruments that are asked for")
+    for group in facts.get("instruments", ()):
+        if set(group) <= set(facts.get("without", ())):
+            raise ValueError(f"instruments asks for {list(group)}, without rules all of them out")
     return PromptFacts(**facts)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from midi_llm.errors import RequestError
@@ -87,7 +87,8 @@ class LossConfig:
     on_prompt: bool = False
     """The prompt's ids are learned too."""
     kernel: Kernel = "auto"
-    """Of "vocabulary": our chunked one, torch's linear_cross_entropy, Liger; "auto" takes the last that is there."""
+    """Of "vocabulary": our chunked one, torch's linear_cross_entropy, Liger; "auto" is torch's on a
+    GPU, where it has one, otherwise ours."""
     chunk: int = 1024
     """Positions whose logits exist at once in "chunked"."""
 
@@ -164,29 +165,35 @@ def _require(holds: bool, rule: str, found: object) -> None:
 
 
 def with_changes(config: TrainConfig, changes: Sequence[str]) -> TrainConfig:
-    """`config` after changes such as "optim.lr=1e-4" or "lora.rank=8". Raises `RequestError` that lists the names."""
+    """`config` after changes such as "optim.lr=1e-4" or "lora.rank=8", in whatever order.
+
+    Raises `RequestError` that lists the names, or says which settings do not go together.
+    """
+    values = asdict(config)
     for change in changes:
         path, equals, text = change.partition("=")
         if not equals:
             raise RequestError(f"{change!r} changes nothing; a change is like optim.lr=1e-4")
-        config = _changed(config, path.strip().split("."), text.strip(), change)
-    return config
+        _set(values, TrainConfig, path.strip().split("."), text.strip(), change)
+    return from_record(values, TrainConfig)
 
 
-def _changed(settings: _Settings, path: list[str], text: str, change: str) -> _Settings:
-    """A copy of `settings` with the field at `path` read from `text`."""
-    hints = get_type_hints(type(settings))
+def _set(values: dict[str, Any], kind: type[Any], path: list[str], text: str, change: str) -> None:
+    """Read `text` into the field at `path` of `values`, the record of a `kind`."""
+    hints = get_type_hints(kind)
     name, rest = path[0], path[1:]
-    names = [item.name for item in fields(settings)]  # type: ignore[arg-type]  # always a dataclass
-    if name not in names:
-        raise RequestError(f"{change!r}: there is no {name!r}; settings here are {', '.join(names)}")
-    inner = getattr(settings, name)
-    if rest and is_dataclass(inner) and not isinstance(inner, type):
-        return replace(settings, **{name: _changed(inner, rest, text, change)})  # type: ignore[type-var]  # likewise
-    if rest or is_dataclass(inner):
-        below = ", ".join(f"{name}.{item.name}" for item in fields(inner)) if is_dataclass(inner) else name
+    if name not in hints:
+        raise RequestError(f"{change!r}: there is no {name!r}; settings here are {', '.join(hints)}")
+    inner = next((choice for choice in (hints[name], *get_args(hints[name])) if is_dataclass(choice)), None)
+    if inner is None and not rest:
+        values[name] = _read(hints[name], text, change)
+    elif inner is None or not rest:
+        below = name if inner is None else ", ".join(f"{name}.{item.name}" for item in fields(inner))
         raise RequestError(f"{change!r}: settings there are {below}")
-    return replace(settings, **{name: _read(hints[name], text, change)})  # type: ignore[type-var]  # likewise
+    elif values[name] is None:
+        raise RequestError(f"{change!r}: the recipe {values['name']} has no {name}; take a recipe that has")
+    else:
+        _set(values[name], inner, rest, text, change)  # type: ignore[arg-type]  # a class, by its annotation
 
 
 def from_record(values: Mapping[str, Any], kind: type[_Settings]) -> _Settings:

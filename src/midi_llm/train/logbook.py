@@ -7,6 +7,7 @@ dropped. Speed is in ids a second and, on a GPU whose peak is known, as model FL
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from typing import Any, Self
 import torch
 
 from midi_llm.errors import MissingExtraError
-from midi_llm.train.loss import SLOTS
+from midi_llm.tokens.vocab import REST
 from midi_llm.train.model import TrainableLlama
 
 LOGBOOK = "logbook.jsonl"
@@ -61,11 +62,19 @@ class Logbook:
     def _rewind(self, step: int) -> None:
         """Drop the lines of steps after `step`, and one that was cut short."""
         if self._path.exists():
-            lines = [line for line in self._path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-            kept = [line + "\n" for line in lines if json.loads(line)["step"] <= step]
+            lines = self._path.read_text(encoding="utf-8").splitlines()
+            kept = [line + "\n" for line in lines if _step_of(line) <= step]
             temporary = self._path.with_name(f".{LOGBOOK}")
             temporary.write_text("".join(kept), encoding="utf-8")
             temporary.replace(self._path)
+
+
+def _step_of(line: str) -> float:
+    """The step of a record; infinity where it was cut short."""
+    try:
+        return float(json.loads(line)["step"])
+    except ValueError:
+        return math.inf
 
 
 def _numbers(record: Mapping[str, Any], prefix: str) -> list[tuple[str, float]]:
@@ -83,11 +92,12 @@ def flops_per_id(model: TrainableLlama, *, length: int) -> float:
 
     6 for each weight of a matrix and 12 * heads * head size * `length` / 2 a layer for causal attention (Chowdhery et
     al. 2022, arXiv 2204.02311, appendix B, halved for causality). Of the output table count the rows that an id is
-    scored against: all, or a third of the music rows' three blocks where the loss is over slots.
+    scored against: all, or where the loss is over slots the mean of their three blocks, which are the events, REST and
+    SEPARATOR.
     """
     config = model.llama_config
     matrices = sum(p.numel() for p in model.body.parameters() if p.ndim == 2)
-    rows = config.vocab_size if model.scores_all_rows else (10_001 + 1_000 + 16_513) / len(SLOTS[1:])
+    rows = config.vocab_size if model.scores_all_rows else (REST + 2) / 3
     head_size = config.head_dim or config.hidden_size // config.num_attention_heads
     attention = config.num_hidden_layers * config.num_attention_heads * head_size * length
     return 6.0 * (matrices + rows * config.hidden_size) + 6.0 * attention

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from midi_llm.data.files import check_same
+from midi_llm.data.files import check_same, file_sha256
 from midi_llm.data.order import batch_indices
 from midi_llm.data.shards import ShardSet
 from midi_llm.errors import DatasetError, TrainingError
@@ -32,6 +32,7 @@ from midi_llm.train.model import build_model
 from midi_llm.train.optim import make_optimizers, take_step
 from midi_llm.train.state import last_state, load_state, save_state
 from midi_llm.train.validation import validate
+from midi_llm.weights import weight_files
 
 OnStep = Callable[[Mapping[str, Any]], None]
 
@@ -68,7 +69,7 @@ class Trainer:
                 " rows without text"
             )
         if self._world.is_first:
-            check_same(out / RUN_FILE, run_record(config, rows, validation))
+            check_same(out / RUN_FILE, run_record(config, rows, validation, base))
         self._shared = share_out(self.model, self._world, config.compute)
         self._optimizers = make_optimizers(self.model, config.optim)
         self.step = 0
@@ -162,8 +163,8 @@ class Trainer:
         micro = self.config.compute.micro_rows or len(indices)
         count = -(-len(indices) // micro)
         batches = [self._batch(np.sort(indices[part::count])) for part in range(count)]
-        counts = self._world.total(sum((slot_counts(batch.slots) for batch in batches), torch.zeros_like(_NO_COUNTS)))
-        ids = self._world.total(torch.tensor(sum(batch.length for batch in batches)))
+        counts = self._world.total(torch.stack([slot_counts(batch.slots) for batch in batches]).sum(dim=0))
+        ids = self._world.total(torch.tensor(sum(batch.length for batch in batches), device=self._world.device))
         nats = torch.zeros(4, device=self._world.device)
         share = self._world.size / counts.sum()
         for number, batch in enumerate(batches):
@@ -192,11 +193,9 @@ class Trainer:
             )
 
 
-_NO_COUNTS = torch.zeros(4, dtype=torch.int64)
-
-
-def run_record(config: TrainConfig, rows: ShardSet, validation: ShardSet) -> dict[str, Any]:
-    """What makes two runs the same: all settings but how the work is done, and the rows."""
+def run_record(config: TrainConfig, rows: ShardSet, validation: ShardSet, base: Path | None) -> dict[str, Any]:
+    """What makes two runs the same: all settings but how the work is done, the rows, and the weights it starts from."""
     settings = asdict(config)
     settings["compute"] = {"precision": config.compute.precision}
-    return {"settings": settings, "rows": rows.info, "validation": validation.info}
+    weights = {path.name: file_sha256(path) for path in weight_files(base)} if base is not None else None
+    return {"settings": settings, "rows": rows.info, "validation": validation.info, "base": weights}
