@@ -146,7 +146,11 @@ WRONG_FACTS = [
     ({"instruments": [[-1]]}, ValueError, r"instruments has \[-1\]; expected instruments 0 to 128"),
 ]
 WRONG_PROMPTS = [
-    ({"prompt": "half a pair \ud800"}, ValueError, "surrogates not allowed"),
+    (
+        {"prompt": "half a pair \ud800"},
+        ValueError,
+        r"prompt is 'half a pair \\ud800'; expected a text in valid Unicode",
+    ),
     ("a tune", TypeError, "expected an object with a prompt, found 'a tune'"),
     ({"text": "a"}, ValueError, "unknown field 'text'; allowed are id, prompt, facts"),
     ({"id": "x"}, ValueError, "prompt is None; expected a text"),

@@ -23,6 +23,7 @@ Density = Literal["sparse", "dense"]
 Register = Literal["low", "high"]
 
 _ID = re.compile(r"[\w.-]{1,64}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MOST_BPM = 400.0
 _WORDS: dict[str, tuple[str, ...]] = {
     "pace": ("slow", "medium", "fast"),
@@ -108,9 +109,8 @@ def prompt_from_json(value: object, *, default_id: str) -> Prompt:
     name, text = value.get("id", default_id), value.get("prompt")
     if not isinstance(name, str) or not _ID.fullmatch(name):
         raise ValueError(f"id is {name!r:.60}; allowed are 1 to 64 letters, digits, _, . and -")
-    if not isinstance(text, str) or not text.strip():
-        raise ValueError(f"prompt is {text!r:.60}; expected a text")
-    text.encode("utf-8")  # half a surrogate pair is an error here, not when a report is written
+    if not isinstance(text, str) or not text.strip() or _SURROGATE.search(text):
+        raise ValueError(f"prompt is {text!r:.60}; expected a text in valid Unicode")
     return Prompt(id=name, text=text, facts=facts_from_json(value.get("facts", {})))
 
 
