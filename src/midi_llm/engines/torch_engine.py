@@ -10,6 +10,7 @@ Shapes: B open requests, T prompt positions, K cached positions, D hidden size.
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -135,6 +136,8 @@ class _Batch:
         self._body = model.model
         self._device = model.lm_head.weight.device
         self._cache = DynamicCache(config=model.config)
+        named = inspect.signature(self._body.forward).parameters
+        self._cache_argument = "cache" if "cache" in named else "past_key_values"  # renamed in transformers 5.24
         width = max(len(prompt) for prompt in prompts)
         ids_BT = torch.zeros((len(prompts), width), dtype=torch.long)
         self._mask_BK = torch.zeros((len(prompts), width), dtype=torch.long)
@@ -172,8 +175,8 @@ class _Batch:
                 input_ids=ids,
                 position_ids=positions,
                 attention_mask=self._mask_BK if self._padded else None,
-                past_key_values=self._cache,
                 use_cache=True,
+                **{self._cache_argument: self._cache},
             ).last_hidden_state
             return hidden[:, -1]
 
