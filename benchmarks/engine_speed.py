@@ -3,128 +3,31 @@
     python benchmarks/engine_speed.py [--model nano|DIR] [--tokens 2046] [--rounds 3] [-o table.md]
     python benchmarks/engine_speed.py --random 320x8      # random weights of a shape, exported to a temporary folder
 
-Ours: every step under `EventGrammar`, sampled (temperature 1, top-p 0.98) and decoded strictly at the end. So that
-every take has the full number of notes, whatever the weights, onsets may not run ahead of an even pace (682 notes in
-100 s) and the piece may not close early; the model computes the same products as without. Theirs: `generate` with the
-same sampling and no grammar. The rounds are interleaved and the medians are shown.
+The race of `midi_llm.evaluate.speed`: ours under the grammar at an even pace of notes, theirs without a grammar
+(`evaluate.contenders`), rounds interleaved, medians shown. Memory is what opening and a first take add.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import machine
-from midi_llm.engines.base import Allowed, Request, SamplingParams, generate
 from midi_llm.engines.onnx_engine import OnnxEngine
+from midi_llm.evaluate import speed
+from midi_llm.evaluate.contenders import Contender, EngineContender, TransformersContender
 from midi_llm.model.catalog import resolve_model
 from midi_llm.model.checkpoint import verify_checkpoint
 from midi_llm.prompt import load_tokenizer
-from midi_llm.tokens.codec import decode
-from midi_llm.tokens.grammar import EventGrammar
-from midi_llm.tokens.vocab import MAX_TIME_TICKS, MUSIC_VOCAB_SIZE, SEPARATOR, TICKS_PER_SECOND
 
 PROMPT = "A cheerful rock song with bright electric guitars"
 BATCHES = (1, 4)
 TEXT_ROWS = 4096
-FULL_TAKE_NOTES = 682
-
-
-class PacedGrammar:
-    """`EventGrammar` in token ids; the onset of note n (from 0) lies before (n + 1) / 682 of the 100 s."""
-
-    def __init__(self, *, tokens: int, text_rows: int) -> None:
-        self._grammar = EventGrammar(max_tokens=tokens, min_end_ticks=MAX_TIME_TICKS, max_polyphony=None)
-        self._rows = text_rows
-        self.amt_ids: list[int] = []
-
-    @property
-    def finished(self) -> bool:
-        return self._grammar.finished
-
-    def allowed(self) -> Allowed:
-        ids = self._grammar.allowed()
-        stop = ids.stop
-        if len(self.amt_ids) % 3 == 0 and ids.start < stop:
-            pace = MAX_TIME_TICKS * (len(self.amt_ids) // 3 + 1) // FULL_TAKE_NOTES
-            stop = min(stop, max(ids.start + 1, pace))
-        mask = None if ids.mask is None else ids.mask[: stop - ids.start]
-        extra = tuple(amt_id + self._rows for amt_id in ids.extra)
-        return Allowed(start=ids.start + self._rows, stop=stop + self._rows, mask=mask, extra=extra)
-
-    def accept(self, token_id: int) -> None:
-        self._grammar.accept(token_id - self._rows)
-        self.amt_ids.append(token_id - self._rows)
-
-
-class Ours:
-    """Takes from the ONNX engine; `music` is the length of the last batch in seconds, all takes together."""
-
-    def __init__(self, folder: Path, prompt: list[int], tokens: int, threads: int | None) -> None:
-        self.engine = OnnxEngine(folder, threads=threads)
-        self.name = f"ONNX Runtime {self.engine.precision}, {self.engine.threads} thread"
-        self._rows = self.engine.vocab_size - MUSIC_VOCAB_SIZE
-        self._prompt, self._tokens = prompt, tokens
-        self.music = 0.0
-
-    def take(self, batch: int, seed: int) -> int:
-        grammars = [PacedGrammar(tokens=self._tokens, text_rows=self._rows) for _ in range(batch)]
-        requests = [
-            Request(
-                prompt_ids=self._prompt,
-                params=SamplingParams(max_tokens=self._tokens, seed=seed + index),
-                constraint=grammar,
-            )
-            for index, grammar in enumerate(grammars)
-        ]
-        completions = generate(self.engine, requests)
-        self.music = 0.0
-        for grammar in grammars:
-            events = decode([amt_id for amt_id in grammar.amt_ids if amt_id != SEPARATOR])
-            self.music += float((events[:, 0] + events[:, 1]).max()) / TICKS_PER_SECOND
-        return sum(len(completion.token_ids) for completion in completions)
-
-
-class Theirs:
-    """`transformers.generate` with the same sampling."""
-
-    def __init__(self, folder: Path, prompt: list[int], tokens: int, dtype: str, threads: int) -> None:
-        import torch
-        import transformers
-
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-        torch.set_num_threads(threads)
-        self._torch = torch
-        self._model = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), local_files_only=True, use_safetensors=True
-        ).eval()
-        self._model.generation_config.eos_token_id = None
-        self._prompt, self._tokens = prompt, tokens
-        self.name = f"transformers.generate {dtype}, {threads} threads"
-
-    def take(self, batch: int, seed: int) -> int:
-        self._torch.manual_seed(seed)
-        ids = self._torch.tensor([self._prompt] * batch)
-        with self._torch.inference_mode():
-            output = self._model.generate(
-                ids,
-                attention_mask=self._torch.ones_like(ids),
-                do_sample=True,
-                temperature=1.0,
-                top_p=0.98,
-                top_k=0,
-                max_new_tokens=self._tokens,
-                min_new_tokens=self._tokens,
-                pad_token_id=0,
-            )
-        return int((output.shape[1] - ids.shape[1]) * batch)
 
 
 @contextmanager
@@ -152,57 +55,56 @@ def checkpoint(args: argparse.Namespace) -> Iterator[Path]:
         yield folder
 
 
-def measure(run: Callable[[int, int], int], batch: int, seed: int) -> tuple[float, int]:
-    began = time.perf_counter()
-    tokens = run(batch, seed)
-    return time.perf_counter() - began, tokens
-
-
 def table(args: argparse.Namespace, folder: Path) -> str:
     info = verify_checkpoint(folder)
     prompt = info.prompt_format.encode(PROMPT, load_tokenizer(folder), info.text_rows)
-    tokens = min(args.tokens, info.max_positions + 1 - len(prompt))
-    ours = Ours(folder, prompt, tokens, args.threads)
-    contenders: list[Ours | Theirs] = [ours]
+    threads, peer_threads = args.threads, args.peer_threads
+
+    opened: list[OnnxEngine] = []
+
+    def ours() -> Contender:
+        opened.append(OnnxEngine(folder, threads=threads))
+        return EngineContender(opened[0], prompt, tokens=args.tokens)
+
+    def theirs() -> Contender:
+        import torch
+
+        torch.set_num_threads(peer_threads)
+        return TransformersContender(folder, prompt, tokens=args.tokens, dtype=args.peer_dtype)
+
+    entries = [speed.Entry(name="ONNX Runtime", open=ours)]
     if not args.no_peer:
-        contenders.append(Theirs(folder, prompt, tokens, args.peer_dtype, args.peer_threads))
-    seconds: dict[tuple[str, int], list[float]] = {}
-    counts: dict[tuple[str, int], int] = {}
-    factors: dict[int, list[float]] = {batch: [] for batch in BATCHES}
-    for contender in contenders:
-        contender.take(1, 0)  # not measured: first touch of the weights
-    for round_number in range(args.rounds):
-        for batch in BATCHES:
-            for contender in contenders:
-                key = (contender.name, batch)
-                elapsed, counts[key] = measure(contender.take, batch, 1000 * round_number)
-                seconds.setdefault(key, []).append(elapsed)
-                if isinstance(contender, Ours):
-                    factors[batch].append(contender.music / elapsed)
+        name = f"transformers.generate {args.peer_dtype}, {peer_threads} threads"
+        entries.append(speed.Entry(name=name, open=theirs))
+    results = speed.evaluate_engines(entries, batches=BATCHES, rounds=args.rounds)
+    found = {(result.metric, result.facts["contender"], result.facts["batch"]): result for result in results}
     lines = [
-        "| engine | batch | seconds (median) | least, most | tok/s | RTF | ratio |",
-        "|---|---|---|---|---|---|---|",
+        "| engine | batch | seconds (median) | least, most | tok/s | RTF | first note, s | added MiB | ratio |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for batch in BATCHES:
-        speeds = {
-            contender.name: counts[contender.name, batch] / statistics.median(seconds[contender.name, batch])
-            for contender in contenders
-        }
-        slowest = speeds[contenders[-1].name]
-        for name, speed in speeds.items():
-            taken = seconds[name, batch]
-            rtf = f"{statistics.median(factors[batch]):.1f}" if name == ours.name and not args.random else "-"
+        for entry in entries:
+            seconds = found[speed.BATCH_SECONDS, entry.name, batch]
+            memory = found.get((speed.MEMORY, entry.name, batch))
+            ratio = found.get((speed.RATIO, entry.name, batch))
+            rtf = found[speed.RTF, entry.name, batch].value if not args.random else math.nan
             lines.append(
-                f"| {name} | {batch} | {statistics.median(taken):.2f} | {min(taken):.2f}, {max(taken):.2f}"
-                f" | {speed:.0f} | {rtf} | {speed / slowest:.1f} |"
+                f"| {entry.name} | {batch} | {seconds.value:.2f} | {seconds.low:.2f}, {seconds.high:.2f}"
+                f" | {found[speed.TOKENS, entry.name, batch].value:.0f} | {figure(rtf, 1)}"
+                f" | {figure(found[speed.FIRST_NOTE, entry.name, batch].value, 3)}"
+                f" | {figure(memory.value if memory else math.nan, 0)} | {figure(ratio.value if ratio else 1.0, 1)} |"
             )
-    parameters = f"{info.parameters / 1e6:.1f} M parameters"
+    tokens = found[speed.TOKENS, entries[0].name, 1].facts["tokens"]
     note = (
-        f"{folder.name}, {parameters}, {counts[ours.name, 1]} tokens a take after a prompt of {len(prompt)},"
-        f" {args.rounds} rounds, seeds from 0; RTF = seconds of music (all takes) / second;"
+        f"ONNX Runtime {opened[0].precision} on {opened[0].threads} thread(s); {folder.name}, {info.parameters / 1e6:.1f} M parameters, {tokens} tokens a take after a prompt of"
+        f" {len(prompt)}, {args.rounds} rounds, seeds from 0; RTF = seconds of music (all takes) / second;"
         f" {machine.describe('onnxruntime', 'numpy', 'torch', 'transformers')}"
     )
     return "\n".join([*lines, "", note, ""])
+
+
+def figure(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def main() -> None:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from pathlib import Path
+
+from midi_llm.evaluate import speed
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def cpu() -> str:
     """The processor's name and the number of cores this process may use."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        name = names[0] if names else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
+    found = speed.machine()
+    return f"{found['processor']}, {found['cores']} cores"
 
 
 def load() -> str:
     """The load average of the last minute: a figure taken on a busy machine says so."""
-    return f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+    return f"load {speed.machine()['load']:.1f}"
 
 
 def versions(*packages: str) -> str:

@@ -109,7 +109,7 @@ def test_rounds_are_interleaved_and_medians_are_told() -> None:
     assert found[RATIO.name, "ours", 1] == (2.0, 0.8, 4.0)
     assert found[RATIO.name, "theirs", 1] == (1.0, 1.0, 1.0)
     assert np.isnan(found[RTF.name, "theirs", 4]).all()
-    assert found[MEMORY.name, "ours", 1][0] >= 0.0 or np.isnan(found[MEMORY.name, "ours", 1][0])
+    assert (MEMORY.name, "theirs", 1) in found
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,25 @@ def test_a_missing_file_is_named(published: Path, tmp_path: Path, name: str, mes
         open_text2midi(str(tmp_path), text_encoder=str(tmp_path))
 
 
+def test_a_hub_id_is_downloaded_by_the_names_of_its_files(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    from midi_llm.evaluate.systems.text2midi import open_text2midi
+
+    calls: list[tuple[str, list[str]]] = []
+
+    def snapshot_download(repo_id: str, *, allow_patterns: list[str], ignore_patterns: list[str]) -> str:
+        calls.append((repo_id, allow_patterns + ignore_patterns))
+        return str(published)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    open_text2midi("some/model", text_encoder="some/encoder", device="cpu").close()
+    assert calls == [
+        ("some/model", ["pytorch_model.bin", "vocab_remi.pkl"]),
+        ("some/encoder", ["config.json", "tokenizer.json"]),
+    ]
+
+
 def test_weights_that_do_not_fit_are_refused(published: Path, tmp_path: Path) -> None:
     import torch
 

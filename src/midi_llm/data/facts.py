@@ -94,7 +94,7 @@ def relative_density(notes_per_second: float, instruments: int) -> float:
 
 def window_facts(window: Window, metadata: Metadata) -> Facts:
     """Collect what is true of `window`: measured in it, or known of its piece and not contradicted by it."""
-    notes = _note_table(window)
+    notes = window_notes(window)
     pitched = notes.pitched()
     sounding = frozenset(np.unique(notes.instrument).tolist())
     instruments = sorted(sounding, key=lambda number: (-_sounding_seconds(notes, number), number))
@@ -175,7 +175,7 @@ def _key(known: str | None, pitched: NoteTable) -> str | None:
     return known if KEYS[best] == known or probabilities[best] < CONTRADICTION else None
 
 
-def _note_table(window: Window) -> NoteTable:
+def window_notes(window: Window) -> NoteTable:
     """The window's events as seconds from its first bar line on."""
     events = window.events.astype(np.int64)
     return NoteTable(

@@ -13,7 +13,7 @@ import os
 import platform
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +108,9 @@ def evaluate_engines(
         for contender in contenders:
             contender.close()
     results = [result for (name, batch), made in runs.items() for result in _results(name, batch, made, runs, names)]
-    return results + [_result(MEMORY, [memory[name]], {"contender": name, "batch": 1}) for name in names]
+    results += [_result(MEMORY, [memory[name]], {"contender": name, "batch": 1}) for name in names]
+    where = machine()
+    return [replace(result, facts={**result.facts, **where}) for result in results]
 
 
 def machine() -> dict[str, str | float | int]:
@@ -166,5 +168,5 @@ def _result(metric: Metric, values: Sequence[float], facts: dict[str, str | floa
         high=max(known, default=nothing),
         count=len(known),
         values=tuple(values),
-        facts=facts | machine(),
+        facts=facts,
     )

@@ -8,6 +8,7 @@ JSON, safetensors and ONNX files: no pickle, no code.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -74,12 +75,12 @@ def resolve_model(model: str | Path) -> Path:
     if isinstance(model, str):
         for entry in _CATALOG:
             if model == entry.name:
-                return _installed(entry.name) if entry.where == _BUNDLED else _download(entry.where)
+                return _installed(entry.name) if entry.where == _BUNDLED else download(entry.where)
     folder = Path(model).expanduser()
     if model and folder.is_dir():
         return folder
     if isinstance(model, str) and _HUB_ID.fullmatch(model) and not folder.parent.is_dir():
-        return _download(model)
+        return download(model)
     names = ", ".join(entry.name for entry in _CATALOG)
     found = f"{str(model)!r} is a file" if folder.is_file() else f"no model {str(model)!r}"
     raise CheckpointError(f"{found}; give one of {names}, the path of a checkpoint folder, or a hub id org/name")
@@ -110,7 +111,11 @@ def _is_cached(hub_id: str) -> bool:
     return has_weights and isinstance(try_to_load_from_cache(hub_id, "config.json"), str)
 
 
-def _download(hub_id: str) -> Path:
+def download(hub_id: str, *, allowed: Sequence[str] = HUB_PATTERNS, ignored: Sequence[str] = HUB_IGNORED) -> Path:
+    """Folder of the hub's cache with the files of `hub_id` that match `allowed` and not `ignored` (glob patterns).
+
+    Raises `CheckpointError`, saying what to do, when they cannot be had; `MissingExtraError` without huggingface_hub.
+    """
     try:
         import huggingface_hub
         from huggingface_hub import errors as hub_errors
@@ -118,9 +123,7 @@ def _download(hub_id: str) -> Path:
         raise MissingExtraError("huggingface_hub", "hub") from error
     errors: Any = hub_errors  # HTTPError is httpx's or requests', by version, and not exported by name
     try:
-        folder = huggingface_hub.snapshot_download(
-            hub_id, allow_patterns=list(HUB_PATTERNS), ignore_patterns=list(HUB_IGNORED)
-        )
+        folder = huggingface_hub.snapshot_download(hub_id, allow_patterns=list(allowed), ignore_patterns=list(ignored))
     except errors.GatedRepoError as error:
         raise CheckpointError(
             f"{hub_id} asks for its terms to be accepted: do so on huggingface.co/{hub_id}, then run `hf auth login`"

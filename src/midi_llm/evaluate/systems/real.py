@@ -21,14 +21,13 @@ from midi_llm.data.augment import AugmentSettings
 from midi_llm.data.captions import caption
 from midi_llm.data.captions.measured import DENSITY, FAST_ABOVE, HIGH_ABOVE, LOW_BELOW, SLOW_BELOW
 from midi_llm.data.dataset import Dataset
-from midi_llm.data.facts import Facts, window_facts
+from midi_llm.data.facts import Facts, window_facts, window_notes
 from midi_llm.data.manifest import SPLITS, PieceRow
 from midi_llm.data.windows import Window, cut_window
 from midi_llm.errors import RequestError
 from midi_llm.evaluate.prompts import Density, Pace, Prompt, PromptFacts, Register
 from midi_llm.evaluate.systems.base import JSON
 from midi_llm.evaluate.systems.pieces import Pieces, score_of
-from midi_llm.music.features import NoteTable
 from midi_llm.music.score import DRUMS
 from midi_llm.music.write import to_midi_bytes
 from midi_llm.tokens.vocab import MAX_TIME_TICKS, TICKS_PER_SECOND
@@ -77,7 +76,7 @@ def real_set(
         text = caption(facts, _rng(row, seed), captions=row.metadata.captions)
         prompt = Prompt(id=f"real{len(prompts):04d}", text=text, facts=prompt_facts(facts, window))
         prompts.append(prompt)
-        score = score_of(_notes(window), bpm=window.bpm, metre=window.metre)
+        score = score_of(window_notes(window), bpm=window.bpm, metre=window.metre)
         midi[prompt.id] = to_midi_bytes(score)
         sources[prompt.id] = row.id
         if len(prompts) == count:
@@ -150,17 +149,6 @@ def _cut(dataset: Dataset, row: PieceRow, *, seconds: float, seed: int) -> tuple
 def _rng(row: PieceRow, seed: int) -> np.random.Generator:
     """A generator of the piece's own: what other pieces there are moves nothing."""
     return np.random.default_rng([seed, zlib.crc32(row.id.encode("utf-8", "surrogatepass"))])
-
-
-def _notes(window: Window) -> NoteTable:
-    events = window.events.astype(np.int64)
-    return NoteTable(
-        start=events[:, 0] / TICKS_PER_SECOND,
-        duration=events[:, 1] / TICKS_PER_SECOND,
-        instrument=events[:, 2],
-        pitch=events[:, 3],
-        velocity=window.velocities.astype(np.int64),
-    )
 
 
 def _in_turn(groups: Iterable[Sequence[T]]) -> list[T]:

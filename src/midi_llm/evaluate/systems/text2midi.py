@@ -20,6 +20,7 @@ from midi_llm.data.files import file_sha256
 from midi_llm.errors import CheckpointError, MissingExtraError, OutputError
 from midi_llm.evaluate.systems.base import JSON, Delivery, Job
 from midi_llm.evaluate.systems.remi import decode_remi, read_vocabulary
+from midi_llm.model.catalog import download
 from midi_llm.music.write import to_midi_bytes
 
 if TYPE_CHECKING:
@@ -102,10 +103,11 @@ def open_text2midi(model: str = MODEL, *, text_encoder: str = TEXT_ENCODER, devi
 
     from midi_llm.evaluate.systems.text2midi_model import build
 
-    words = read_vocabulary(find_file(model, VOCABULARY_FILE))
-    weights = find_file(model, WEIGHTS_FILE)
-    config: Any = transformers.T5Config.from_json_file(find_file(text_encoder, CONFIG_FILE))
-    tokenizer = Tokenizer.from_file(str(find_file(text_encoder, TOKENIZER_FILE)))
+    weights, vocabulary = find_files(model, WEIGHTS_FILE, VOCABULARY_FILE)
+    config_file, tokenizer_file = find_files(text_encoder, CONFIG_FILE, TOKENIZER_FILE)
+    words = read_vocabulary(vocabulary)
+    config: Any = transformers.T5Config.from_json_file(config_file)
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.enable_truncation(MAX_TEXT_IDS)
     tokenizer.no_padding()
     network = build(_read_weights(weights), transformers.T5EncoderModel(config))
@@ -124,29 +126,17 @@ def open_text2midi(model: str = MODEL, *, text_encoder: str = TEXT_ENCODER, devi
     return Text2midi(model=network.to(chosen), tokenizer=tokenizer, words=words, origin=origin)
 
 
-def find_file(source: str, name: str) -> Path:
-    """A file of a local folder, or of a hub repository. Raises `CheckpointError` when it cannot be had."""
+def find_files(source: str, *names: str) -> list[Path]:
+    """Files of a local folder or of a hub repository. Raises `CheckpointError` when one of them cannot be had."""
     folder = Path(source)
-    if folder.is_dir():
-        if not (folder / name).is_file():
-            raise CheckpointError(
-                f"{folder} has no {name}; needed are the files that {MODEL} or {TEXT_ENCODER} publish"
-            )
-        return folder / name
-    try:
-        import huggingface_hub
-        from huggingface_hub import errors as hub_errors
-    except ImportError as error:
-        raise MissingExtraError("huggingface_hub", "hub") from error
-    errors: Any = hub_errors  # HTTPError is httpx's or requests', by version, and not exported by name
-    try:
-        return Path(huggingface_hub.hf_hub_download(source, name))
-    except (OSError, ValueError, errors.HTTPError) as error:
-        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if not folder.is_dir():
+        folder = download(source, allowed=names, ignored=())
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
         raise CheckpointError(
-            f"{source} is no folder here, and {name} cannot be had from the hub ({cause}); download it elsewhere and"
-            " name the folder"
-        ) from error
+            f"{source} has no {' and no '.join(missing)}; needed are the files that {MODEL} or {TEXT_ENCODER} publish"
+        )
+    return [folder / name for name in names]
 
 
 def _read_weights(path: Path) -> dict[str, Any]:
