@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,6 @@ from midi_llm.evaluate.contenders import (
     PacedGrammar,
     Run,
     TransformersContender,
-    peak_memory,
 )
 from midi_llm.evaluate.prompts import Prompt
 from midi_llm.evaluate.speed import (
@@ -171,7 +172,16 @@ def test_our_engine_and_transformers_run_the_same_weights(tiny_onnx_checkpoint: 
 
 
 def test_memory_that_is_added_is_seen() -> None:
-    with peak_memory() as peak:
-        block = np.ones(40 << 17)  # 40 MiB, touched
-    del block
-    assert np.isnan(peak.mebibytes) or 39 <= peak.mebibytes <= 60
+    """In a process of its own: what other tests leave to be freed would be counted against the block."""
+    code = """
+import numpy as np
+from midi_llm.evaluate.contenders import peak_memory
+with peak_memory() as peak:
+    block = np.ones(40 << 17)  # 40 MiB, touched
+print(peak.mebibytes)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = float(done.stdout)
+    if np.isnan(found):
+        pytest.skip("this system does not tell a process's peak memory")
+    assert 39 <= found <= 60

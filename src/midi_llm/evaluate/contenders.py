@@ -7,6 +7,7 @@ of an even pace (a note every 147 ms of music) nor close early; the model comput
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -191,6 +192,7 @@ def peak_memory() -> Iterator[Peak]:
     systems, some containers) nothing is told. Pages of weights that are mapped from a file count once touched.
     """
     peak = Peak()
+    gc.collect()  # garbage that went during the block would hide what the block adds
     before = _resident_mebibytes("VmRSS")
     try:
         _CLEAR.write_text("5", encoding="ascii")
