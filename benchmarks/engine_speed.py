@@ -96,7 +96,8 @@ def table(args: argparse.Namespace, folder: Path) -> str:
             )
     tokens = found[speed.TOKENS, entries[0].name, 1].facts["tokens"]
     note = (
-        f"ONNX Runtime {opened[0].precision} on {opened[0].threads} thread(s); {folder.name}, {info.parameters / 1e6:.1f} M parameters, {tokens} tokens a take after a prompt of"
+        f"ONNX Runtime {opened[0].precision} on {opened[0].threads} thread(s); "
+        f"{folder.name}, {info.parameters / 1e6:.1f} M parameters, {tokens} tokens a take after a prompt of"
         f" {len(prompt)}, {args.rounds} rounds, seeds from 0; RTF = seconds of music (all takes) / second;"
         f" {machine.describe('onnxruntime', 'numpy', 'torch', 'transformers')}"
     )
