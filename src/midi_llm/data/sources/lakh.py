@@ -150,7 +150,7 @@ def _read_captions(path: Path) -> tuple[dict[str, list[str]], set[str]]:
     """
     captions: dict[str, list[str]] = defaultdict(list)
     test = set()
-    for number, row in _rows(path):
+    for number, row in midicaps_rows(path):
         location, caption = row.get("location"), row.get("caption")
         if not isinstance(location, str):
             raise DatasetError(f"{path.name} row {number} has no location; is this MidiCaps' train.json?")
@@ -162,8 +162,8 @@ def _read_captions(path: Path) -> tuple[dict[str, list[str]], set[str]]:
     return {md5: texts for md5, texts in captions.items() if texts}, test
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The rows of JSON lines, as published, or of one JSON list."""
+def midicaps_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Number and content of the rows of `train.json`: JSON lines, as published, or one JSON list."""
     with path.open(encoding="utf-8", errors="replace") as file:
         is_list = file.read(1) == "["
     if not is_list:
