@@ -19,7 +19,7 @@ import numpy.typing as npt
 from midi_llm.evaluate import rhythm, texture, tonality
 from midi_llm.evaluate.analysis import Analysis, check_coverage
 from midi_llm.evaluate.density import density, divergence, overlapping_area
-from midi_llm.evaluate.metric import Floats, Integers, Metric, Result, bootstrap
+from midi_llm.evaluate.metric import Floats, Integers, Metric, Result, interval, redraws
 
 FEW_TAKES = 30
 """Below this many takes in either set there is a warning: densities of few distances are mostly bandwidth."""
@@ -158,18 +158,19 @@ def evaluate(
     feature that is equal in all takes is nan, with a warning, and not in the mean.
     """
     warnings = validate(generated, reference)
-    result = partial(_result, groups=groups, pieces=len(reference), seed=seed)
-    results: list[Result] = []
-    usable: list[Distances] = []
-    for feature in FEATURES:
-        found = distances(_table(feature, generated), _table(feature, reference))
-        results.append(result(overlap_metric(feature), partial(_overlap, [found]), counted=len(found.takes)))
-        results.append(result(divergence_metric(feature), partial(_divergence, found), counted=len(found.takes)))
-        if not np.isnan(results[-1].value):
-            usable.append(found)
-    facts = {"features": len(usable), "of": len(FEATURES)}
-    mean = result(OVERLAP, partial(_overlap, usable), counted=len(generated), warnings=warnings, facts=facts)
-    return [mean, *results]
+    found = [distances(_table(feature, generated), _table(feature, reference)) for feature in FEATURES]
+    whole = _compare_all(found, np.ones(len(groups), np.int64), np.ones(len(reference), np.int64))
+    drawn = _redrawn(found, groups, len(reference), seed)
+    usable = ~np.isnan(whole[:, 0])
+    means = (float(whole[usable, 0].mean()), drawn[:, usable, 0].mean(axis=1)) if usable.any() else (float("nan"), None)
+    result = partial(_result, pieces=len(reference))
+    facts = {"features": int(usable.sum()), "of": len(FEATURES)}
+    results = [result(OVERLAP, *means, counted=len(generated), warnings=warnings, facts=facts)]
+    for place, feature in enumerate(FEATURES):
+        for column, metric in enumerate((overlap_metric(feature), divergence_metric(feature))):
+            values = float(whole[place, column]), drawn[:, place, column]
+            results.append(result(metric, *values, counted=len(found[place].takes)))
+    return results
 
 
 def _table(feature: Feature, analyses: Sequence[Analysis]) -> Floats:
@@ -177,14 +178,24 @@ def _table(feature: Feature, analyses: Sequence[Analysis]) -> Floats:
     return np.stack([feature.value(analysis) for analysis in analyses]).astype(np.float64)
 
 
-def _overlap(found: Sequence[Distances], takes: Integers, pieces: Integers) -> float:
-    """Mean overlapping area; nan for none."""
-    return float(np.mean([compare(one, takes, pieces)[0] for one in found])) if found else float("nan")
+def _compare_all(found: Sequence[Distances], takes: Integers, pieces: Integers) -> Floats:
+    """Overlap and divergence [features, 2] of each feature (`compare`)."""
+    return np.array([compare(one, takes, pieces) for one in found], np.float64)
 
 
-def _divergence(found: Distances, takes: Integers, pieces: Integers) -> float:
-    """The divergence alone."""
-    return compare(found, takes, pieces)[1]
+def _redrawn(found: Sequence[Distances], groups: Integers, pieces: int, seed: int) -> Floats:
+    """The same [resamples, features, 2] for sets that are drawn anew, prompts and pieces apart."""
+    rng = np.random.default_rng((seed, 1))
+    return np.stack(
+        [
+            _compare_all(
+                found,
+                np.bincount(chosen, minlength=len(groups)),
+                np.bincount(rng.integers(pieces, size=pieces), minlength=pieces),
+            )
+            for chosen in redraws(groups, seed=seed, resamples=RESAMPLES)
+        ]
+    )
 
 
 def distances(generated: Floats, reference: Floats) -> Distances:
@@ -239,46 +250,33 @@ def _density_within(cells: Cells, drawn: Integers, step: float) -> Floats:
 
 def _result(
     metric: Metric,
-    value: Callable[[Integers, Integers], float],
+    whole: float,
+    drawn: Floats | None,
     *,
-    groups: Integers,
     pieces: int,
-    seed: int,
     counted: int,
     warnings: tuple[str, ...] = (),
     facts: Mapping[str, int] | None = None,
 ) -> Result:
-    """`value` of all takes and pieces, given how often each is drawn, with its interval."""
-    whole = value(np.ones(len(groups), np.int64), np.ones(pieces, np.int64))
-    missing = np.isnan(whole)
-    if missing:
+    """The value of all takes and pieces with the interval of redrawn ones, widened to hold the value itself.
+
+    A difference by chance is still a difference: redrawn sets look less alike than whole ones, so that close to an
+    overlap of 1 the value is at the upper end of its interval, or was above it.
+    """
+    low = high = whole
+    if np.isnan(whole) or drawn is None:
         lack = f"{counted} takes have the feature, or their values are all equal: nothing to compare"
         warnings = (*warnings, f"{metric.name}: {lack}")
-    low, high = (whole, whole) if missing else _interval(value, whole, groups, pieces, seed)
+        counted = 0
+    else:
+        low, high = interval(drawn)
+        low, high = float(np.fmin(low, whole)), float(np.fmax(high, whole))
     return Result(
         metric=metric,
         value=whole,
         low=low,
         high=high,
-        count=0 if missing else counted,
+        count=counted,
         facts={"reference": pieces, **(facts or {})},
         warnings=warnings,
     )
-
-
-def _interval(
-    value: Callable[[Integers, Integers], float], whole: float, groups: Integers, pieces: int, seed: int
-) -> tuple[float, float]:
-    """The bootstrap interval (low, high) of `value`, prompts and pieces drawn apart, widened to hold the `whole`.
-
-    A difference by chance is still a difference: redrawn sets look less alike than whole ones, so that close to an
-    overlap of 1 the value is at the upper end of its interval, or was above it.
-    """
-    rng = np.random.default_rng((seed, 1))
-
-    def redrawn(chosen: Integers) -> float:
-        others = np.bincount(rng.integers(pieces, size=pieces), minlength=pieces)
-        return value(np.bincount(chosen, minlength=len(groups)), others)
-
-    low, high = bootstrap(redrawn, groups, seed=seed, resamples=RESAMPLES)
-    return float(np.fmin(low, whole)), float(np.fmax(high, whole))

@@ -6,7 +6,7 @@ bootstrap interval. Knows no music.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -95,11 +95,21 @@ def bootstrap(
 
     `groups` [n] >= 0: samples with the same number are drawn together. Percentile bootstrap of `LEVEL`.
     """
+    found = [statistic(chosen) for chosen in redraws(groups, seed=seed, resamples=resamples)]
+    return interval(found)
+
+
+def redraws(groups: Integers, *, seed: int = 0, resamples: int = RESAMPLES) -> Iterator[Integers]:
+    """Indices into the n samples, group by group with replacement, `resamples` times."""
     rng = np.random.default_rng(seed)
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(groups[order]) != 0]) if len(order) else np.zeros(0, np.int64)
     members: Sequence[Integers] = np.split(order, starts[1:])
-    drawn = rng.integers(len(members), size=(resamples, len(members)))
-    found = [statistic(np.concatenate([members[index] for index in row])) for row in drawn]
+    for row in rng.integers(len(members), size=(resamples, len(members))):
+        yield np.concatenate([members[index] for index in row])
+
+
+def interval(found: Sequence[float] | Floats) -> tuple[float, float]:
+    """The middle `LEVEL` of resampled values; nan among them do not count."""
     low, high = np.nanpercentile(found, (50 * (1 - LEVEL), 50 * (1 + LEVEL)))
     return float(low), float(high)

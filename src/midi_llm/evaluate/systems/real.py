@@ -51,6 +51,7 @@ def real_set(
     dataset: Dataset,
     *,
     count: int,
+    least: int | None = None,
     seconds: float = DEFAULT_SECONDS,
     seed: int = 0,
     split: str = "test",
@@ -58,7 +59,8 @@ def real_set(
     """`count` prompts with the first `seconds` of as many pieces, from as many sources and genres as there are.
 
     Sources take turns, and in each source its genres. The same data set, seed and settings give the same set. Raises
-    `RequestError` for settings out of range and where the split holds fewer usable pieces, with their number.
+    `RequestError` for settings out of range, and where the split holds fewer than `least` usable pieces (None: fewer
+    than `count`), with their number.
     """
     if split not in SPLITS or not 0 < seconds <= MAX_SECONDS or count < 1:
         raise RequestError(
@@ -81,9 +83,10 @@ def real_set(
         sources[prompt.id] = row.id
         if len(prompts) == count:
             break
-    if len(prompts) < count:
+    needed = count if least is None else least
+    if len(prompts) < needed:
         raise RequestError(
-            f"{dataset.folder} has {len(prompts)} usable pieces of {seconds:g} s in the split {split}, {count} were"
+            f"{dataset.folder} has {len(prompts)} usable pieces of {seconds:g} s in the split {split}, {needed} were"
             " asked for: ask for fewer, or for another split"
         )
     origin: dict[str, JSON] = {
