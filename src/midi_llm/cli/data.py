@@ -1,27 +1,33 @@
-"""`midi-llm data`: build a data set, look at it, check it."""
+"""`midi-llm data`: build a data set, look at it, check it, index it for the search of copies."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def register(parser: argparse.ArgumentParser) -> None:
-    """Add the four verbs and their arguments."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", help="build, stats, show or check")
+    """Add the verbs and their arguments."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", help="build, stats, show, check or runs")
     _register_build(verbs.add_parser("build", help="sources to a manifest, captions and training rows; continues"))
     stats = verbs.add_parser("stats", help="what was kept and why not, lengths, instruments, keys, licences")
     show = verbs.add_parser("show", help="print a training row as text and write its MIDI")
     check = verbs.add_parser("check", help="read every file again: digests, splits, rows that decode")
-    for verb in (stats, show, check):
+    runs = verbs.add_parser(
+        "runs", help="index the training pieces' melodies: `evaluate` then looks for copies of them"
+    )
+    for verb in (stats, show, check, runs):
         verb.add_argument("dataset", type=Path, metavar="DIR", help="a data set that `data build` made")
     stats.add_argument("--json", action="store_true", help="all figures as JSON")
     show.add_argument("row", type=int, nargs="?", default=0, metavar="N", help="number of the row (default 0)")
     show.add_argument("--row-set", metavar="NAME", help="such as full/train (default: the first training rows)")
     show.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the row's music there (.mid)")
+    _add_workers(runs)
 
 
 def _register_build(build: argparse.ArgumentParser) -> None:
@@ -47,8 +53,12 @@ def _register_build(build: argparse.ArgumentParser) -> None:
         help="let the model at MIDI_LLM_REWRITE_URL reword the captions (OpenAI-compatible; also _MODEL and _KEY)",
     )  # fmt: skip
     build.add_argument("--seed", type=int, default=1, help="of the tokenizer's captions (default 1)")
-    build.add_argument("--workers", type=int, default=0, metavar="N", help="processes (default: one a core)")
+    _add_workers(build)
     build.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS", help="run on a Ray cluster instead")
+
+
+def _add_workers(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--workers", type=int, default=0, metavar="N", help="processes (default: one a core)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,16 +68,13 @@ def run(args: argparse.Namespace) -> int:
         "stats": _stats,
         "show": _show,
         "check": _check,
+        "runs": _runs,
     }
     return verbs[args.verb](args)
 
 
 def _build(args: argparse.Namespace) -> int:
     """Build with a progress bar per step, then say what came out."""
-    import os
-
-    from tqdm import tqdm
-
     from midi_llm.data.build import BuildSpec, build
     from midi_llm.data.dataset import CARD_FILE
     from midi_llm.data.filters import PRESETS
@@ -79,8 +86,7 @@ def _build(args: argparse.Namespace) -> int:
 
     if args.filters not in PRESETS:
         raise RequestError(f"--filters is {args.filters!r}; allowed are {', '.join(PRESETS)}")
-    if args.workers < 0:
-        raise RequestError(f"--workers is {args.workers}; allowed is 1 or more, 0 for one a core")
+    workers = _workers(args)
     chosen = row_sets(args.preset, args.set)
     if args.tokenizer is None and any(one.prompt == PUBLISHED for one in chosen):
         raise RequestError(f"--preset {args.preset} needs --tokenizer: the folder of the model that is to be trained")
@@ -98,6 +104,27 @@ def _build(args: argparse.Namespace) -> int:
         rewriting=rewriting,
         seed=args.seed,
     )
+    with _bars() as on_step:
+        dataset = build(spec, args.out, workers=workers, ray=args.ray, on_step=on_step)
+    print(summary(dataset_stats(dataset.rows)), file=sys.stderr)
+    print(args.out / CARD_FILE)
+    return 0
+
+
+def _workers(args: argparse.Namespace) -> int:
+    """How many processes are asked for."""
+    from midi_llm.errors import RequestError
+
+    if args.workers < 0:
+        raise RequestError(f"--workers is {args.workers}; allowed is 1 or more, 0 for one a core")
+    return int(args.workers or os.cpu_count() or 1)
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for every step: call what this gives with the step, what is done and what there is to do."""
+    from tqdm import tqdm
+
     bars: dict[str, tqdm] = {}
 
     def on_step(step: str, done: int, total: int) -> None:
@@ -107,15 +134,11 @@ def _build(args: argparse.Namespace) -> int:
         if done == total:
             bars[step].close()
 
-    workers = args.workers or os.cpu_count() or 1
     try:
-        dataset = build(spec, args.out, workers=workers, ray=args.ray, on_step=on_step)
+        yield on_step
     finally:
         for bar in bars.values():
             bar.close()  # so that an error begins a line
-    print(summary(dataset_stats(dataset.rows)), file=sys.stderr)
-    print(args.out / CARD_FILE)
-    return 0
 
 
 def _read_exclude(path: Path | None) -> frozenset[str]:
@@ -167,4 +190,21 @@ def _check(args: argparse.Namespace) -> int:
 
     for line in check_dataset(Dataset(args.dataset)):
         print(line)
+    return 0
+
+
+def _runs(args: argparse.Namespace) -> int:
+    """Index the training pieces, then say how much is in the index."""
+    from midi_llm.data.dataset import Dataset
+    from midi_llm.data.runs import FOLDER, build_runs
+
+    workers = _workers(args)
+    with _bars() as on_step:
+        info = build_runs(Dataset(args.dataset), workers=workers, on_step=on_step).info
+    size = sum(file["bytes"] for file in info["files"].values()) / 1e6
+    print(
+        f"{info['pieces']:,} training pieces, {info['lines']:,} lines, {info['notes']:,} notes; {size:,.1f} MB",
+        file=sys.stderr,
+    )
+    print(args.dataset / FOLDER)
     return 0

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from midi_llm.data.lines import Lines, by_onset, chord_starts, rhythm, top_lines
 from midi_llm.errors import DatasetError
-from midi_llm.music.score import Score, Track
+from midi_llm.music.score import NoteArray, Score, Track
 
 HASHES = 120
 GRAM = 6
@@ -25,17 +26,11 @@ GRAM = 6
 MIN_GRAMS = 16
 """Fewer different grams say too little: two scales would be one piece."""
 
-CHORD_SECONDS = 0.05
-"""Notes that begin within this time of the note before are one chord; at 0.03 grace notes blur the copies."""
-RHYTHM_FACTOR = 1.7
-"""Gaps are alike up to this ratio: it lies between 3:2 and 2:1, so that 10 ms of noise seldom move either across."""
-
 _BLOCK = 2048
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _RANDOM = np.frombuffer(hashlib.shake_128(b"midi-llm fingerprint 1").digest(8 * HASHES), "<u4").astype(np.uint32)
 _FACTORS, _SHIFTS = _RANDOM[:HASHES, None] | np.uint32(1), _RANDOM[HASHES:, None]
 
-IntArray = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
 
@@ -68,40 +63,29 @@ def unpack(fingerprints: Sequence[str]) -> npt.NDArray[np.uint16]:
 
 def _grams(tracks: Sequence[Track], *, drums: bool) -> Words:
     """All different grams of the lines of `tracks`, sorted: 48 bits of steps, 10 of rhythm, 1 for drums."""
-    tracks = [track for track in tracks if len(track.notes) > GRAM]
-    if not tracks:
+    parts = [track.notes for track in tracks if len(track.notes) > GRAM]
+    if not parts:
         return np.empty(0, np.uint64)
-    line, time, value = _chords(tracks, drums=drums)
-    step = (value[1:] if drums else np.diff(value) + 128).astype(np.uint64)
-    gap = np.diff(time)
-    rhythm = 1 + (gap[1:] > RHYTHM_FACTOR * gap[:-1]).astype(np.int8) - (gap[1:] * RHYTHM_FACTOR < gap[:-1])
+    lines = _struck(parts) if drums else top_lines(parts)
+    step = (lines.pitch[1:] if drums else np.diff(lines.pitch) + 128).astype(np.uint64)
+    change = rhythm(np.diff(lines.time))
     count = max(len(step) - GRAM + 1, 0)
     grams = np.full(count, int(drums) << 63, np.uint64)
     for i in range(GRAM):
         grams |= step[i : i + count] << np.uint64(8 * i)
     for i in range(GRAM - 1):
-        grams |= rhythm[i : i + count].astype(np.uint64) << np.uint64(8 * GRAM + 2 * i)
-    return np.unique(grams[line[GRAM:] == line[:count]])
+        grams |= change[i : i + count].astype(np.uint64) << np.uint64(8 * GRAM + 2 * i)
+    return np.unique(grams[lines.part[GRAM:] == lines.part[:count]])
 
 
-def _chords(tracks: Sequence[Track], *, drums: bool) -> tuple[IntArray, npt.NDArray[np.float64], IntArray]:
-    """The chords of all tracks, track after track: number of the track, seconds, top pitch (drums: 8 bits of the set).
-
-    A top pitch that comes again at once counts once: repeated notes and broken chords then say no more than held ones.
-    """
-    line = np.repeat(np.arange(len(tracks)), [len(track.notes) for track in tracks])
-    time = np.concatenate([track.notes["time"] for track in tracks])
-    pitch = np.concatenate([track.notes["pitch"] for track in tracks])
-    order = np.lexsort((time, line))
-    line, time, pitch = line[order], time[order], pitch[order]
-    starts = np.flatnonzero(np.r_[True, (np.diff(time) > CHORD_SECONDS) | (np.diff(line) != 0)])
-    if drums:
-        struck = np.bitwise_or.reduceat(np.uint64(1) << (pitch % 64).astype(np.uint64), starts)
-        return line[starts], time[starts], ((struck * _GOLDEN) >> np.uint64(56)).astype(np.int64)
-    top = np.maximum.reduceat(pitch, starts).astype(np.int64)
-    moves = np.r_[True, (np.diff(top) != 0) | (np.diff(line[starts]) != 0)]
-    kept = starts[moves]
-    return line[kept], time[kept], top[moves]
+def _struck(parts: Sequence[NoteArray]) -> Lines:
+    """The chords of all parts of drums: in the place of a pitch, 8 bits of the set of drums struck together."""
+    notes = by_onset(parts)
+    starts = chord_starts(notes)
+    struck = np.bitwise_or.reduceat(np.uint64(1) << (notes.pitch % 64).astype(np.uint64), starts)
+    return Lines(
+        part=notes.part[starts], time=notes.time[starts], pitch=((struck * _GOLDEN) >> np.uint64(56)).astype(np.int64)
+    )
 
 
 def _minhash(grams: Words) -> npt.NDArray[np.uint16]:
