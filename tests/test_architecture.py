@@ -18,6 +18,7 @@ PACKAGE = ROOT / "src" / "midi_llm"
 FLOORS = {
     "errors": 0,
     "version": 0,
+    "whole_file": 0,
     "weights": 1,
     "music": 1,
     "tokens": 2,
@@ -56,9 +57,11 @@ CONCRETE_ENGINES = {"midi_llm.engines.onnx_engine", "midi_llm.engines.torch_engi
 OUTSIDE = {
     "music": {"numpy"},
     "tokens": {"numpy"},
+    "synth": {"numpy"},
     "compose": {"numpy", "tokenizers"},
     "errors": set(),
     "version": set(),
+    "whole_file": set(),
 }
 """The only third-party packages that these floors may import, anywhere in a file."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from midi_llm.errors import OutputError
+from midi_llm.whole_file import write_file
 
 MIDI_SUFFIXES = {".mid", ".midi"}
 MAX_SLUG = 40
@@ -56,13 +57,7 @@ def check_file(path: Path, *, force: bool) -> None:
 def write_text(text: str, path: Path, *, force: bool) -> None:
     """Write a text file completely or not at all."""
     check_file(path, force=force)
-    try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-            file.write(text)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    write_file(text.encode("utf-8"), path)
 
 
 def plan_takes(output: str | None, *, name: str, seeds: list[int], force: bool) -> list[Path]:

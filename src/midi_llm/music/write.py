@@ -9,8 +9,6 @@ Nothing else is repaired: where a pitch is struck again while it sounds, a reade
 
 from __future__ import annotations
 
-import os
-import secrets
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from midi_llm.music.channels import DRUM_CHANNEL, Line, Voice, plan_channels
 from midi_llm.music.instruments import instrument_name
 from midi_llm.music.score import Score, TimeSignature, Track
 from midi_llm.music.smf import META, META_END_OF_TRACK, META_TEMPO, META_TIME_SIGNATURE, META_TRACK_NAME, IntArray
+from midi_llm.whole_file import check_target, write_file
 
 TICKS_PER_QUARTER = 480
 DEFAULT_BPM = 120.0
@@ -39,25 +38,8 @@ def write_midi(score: Score, path: str | Path, *, title: str = "", overwrite: bo
     `to_midi_bytes`.
     """
     path = Path(path)
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; give the name of a file in it")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; choose another name, or ask to overwrite it")
-    if not path.parent.is_dir():
-        raise OutputError(f"the folder {path.parent} does not exist; create it first, or choose another")
-    content = to_midi_bytes(score, title=title)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
+    check_target(path, overwrite=overwrite)
+    write_file(to_midi_bytes(score, title=title), path)
 
 
 def to_midi_bytes(score: Score, *, title: str = "") -> bytes:
