@@ -12,12 +12,22 @@ from hypothesis import strategies as st
 
 from midi_llm.errors import RequestError
 from midi_llm.evaluate.metric import Metric, Result
-from midi_llm.evaluate.record import RESULTS_FILE, Report, SetReport, TakeLine, read_report, take_ranks, write_report
+from midi_llm.evaluate.record import (
+    RESULTS_FILE,
+    CopyLine,
+    Report,
+    SetReport,
+    TakeLine,
+    read_report,
+    take_ranks,
+    write_report,
+)
 
 GOOD = Metric(name="test.good", unit="share", better="higher", about="a good thing")
 BAD = Metric(name="test.bad", unit="", better="lower", about="a bad thing")
 NEITHER = Metric(name="test.neither", unit="s", better=None, about="a thing")
 NAN = float("nan")
+COPY = CopyLine(prompt="p1", number=0, notes=20, varied=17, seconds=1.5, instrument=40, piece="folk/x", pieces=2)
 
 
 def result(metric: Metric, *values: float, **more: object) -> Result:
@@ -31,7 +41,9 @@ def report(*results: Result) -> Report:
         TakeLine(prompt="p1", text="a «waltz»", number=0, seed=3, file="nano/p1-0.mid", rank=0.25),
         TakeLine(prompt="p2", text="x", number=0, error="no idea"),
     )
-    one = SetReport(name="nano", description={"model": "nano"}, takes=takes, results=results, warnings=("careful",))
+    one = SetReport(
+        name="nano", description={"model": "nano"}, takes=takes, results=results, warnings=("careful",), copies=(COPY,)
+    )
     return Report(
         sets=(one, SetReport(name="real")),
         settings={"takes": 1, "seconds": None},
@@ -85,6 +97,12 @@ def test_a_file_that_is_no_report_is_refused(content: str, message: str, tmp_pat
         read_report(tmp_path)
 
 
+def test_texts_that_are_no_valid_unicode_lose_no_report(tmp_path: Path) -> None:
+    takes = (TakeLine(prompt="p", text="x", number=0, error="caf\udce9.mid is broken"),)
+    write_report(Report(sets=(SetReport(name="files", takes=takes),)), tmp_path / RESULTS_FILE)
+    assert read_report(tmp_path).sets[0].takes[0].error == takes[0].error
+
+
 def test_a_report_that_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="give the folder of an evaluation"):
         read_report(tmp_path / "nowhere")
@@ -95,10 +113,15 @@ def test_the_rank_of_a_take_is_the_share_of_others_that_it_beats() -> None:
     assert take_ranks(results, 3) == pytest.approx([(0 + 0.25) / 2, (1 + 0.25) / 2, (0.5 + 1) / 2])
 
 
+def test_families_count_equally_however_many_metrics_they_have() -> None:
+    other = Metric(name="other.good", unit="", better="higher", about="")
+    results = [result(other, 1.0, 0.0), *[result(GOOD, 0.0, 1.0)] * 9]
+    assert take_ranks(results, 2) == pytest.approx([0.5, 0.5])
+
+
 def test_what_is_not_known_of_a_take_moves_it_neither_up_nor_down() -> None:
     ranks = take_ranks([result(GOOD, 0.1, NAN, 0.5), result(BAD, 1.0, NAN, NAN)], 3)
-    assert ranks[[0, 2]] == pytest.approx([0.0, 1.0])
-    assert np.isnan(ranks[1])
+    assert ranks == pytest.approx([0.0, 0.5, 1.0])
 
 
 def test_speed_and_statistics_of_the_whole_set_rank_no_take() -> None:

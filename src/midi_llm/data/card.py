@@ -6,12 +6,11 @@ runs no script, follows the reader's light or dark setting and prints. Every nam
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
+from midi_llm.data.page import header, json_block, page, section
 from midi_llm.data.plots import (
     bars,
     circle_of_fifths_svg,
@@ -19,17 +18,14 @@ from midi_llm.data.plots import (
     histogram_svg,
     program_grid,
     share,
+    small_roll,
     table,
     text,
     waterfall,
 )
 from midi_llm.data.stats import DatasetStats, ShardStats
-from midi_llm.music.roll import piano_roll_svg
 from midi_llm.music.score import Score
 from midi_llm.version import VERSION
-
-_ROLL_WIDTH, _ROLL_HEIGHT, _LEGEND_HEIGHT = 520, 190, 18
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,16 +58,8 @@ def data_card(
         _examples(examples),
         _again(settings, digest),
     ]
-    style = files("midi_llm.data").joinpath("card.css").read_text(encoding="utf-8")
-    return (
-        "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
-        f"<title>{text(title)}: data card</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        + _header(stats, title, shards)
-        + "\n".join(section for section in sections if section)
-        + "\n</body>\n</html>\n"
-    )
+    body = _header(stats, title, shards) + "\n".join(part for part in sections if part)
+    return page(f"{title}: data card", body)
 
 
 def _header(stats: DatasetStats, title: str, shards: Sequence[ShardStats]) -> str:
@@ -90,17 +78,8 @@ def _header(stats: DatasetStats, title: str, shards: Sequence[ShardStats]) -> st
         if stats.synthetic
         else ""
     )
-    return (
-        f"<header><p class='over'>Data card</p><h1>{text(title)}</h1>"
-        f"<p class='lead'>{kept.pieces:,} pieces of symbolic music with {kept.notes:,} notes.{made}</p>"
-        + "<dl class='figures'>"
-        + "".join(f"<div><dd>{value}</dd><dt>{text(name)}</dt></div>" for name, value in figures)
-        + "</dl></header>\n"
-    )
-
-
-def _section(title: str, about: str, *content: str) -> str:
-    return f"<section><h2>{title}</h2><p class='soft'>{about}</p>{''.join(content)}</section>"
+    lead = f"{kept.pieces:,} pieces of symbolic music with {kept.notes:,} notes.{made}"
+    return header("Data card", title, lead, figures)
 
 
 def _kept(stats: DatasetStats) -> str:
@@ -122,7 +101,7 @@ def _kept(stats: DatasetStats) -> str:
         [text(name), f"{a.pieces:,}", share(a.pieces, stats.kept.pieces), compact(a.notes), f"{a.hours:,.1f}"]
         for name, a in stats.splits.items()
     ]
-    return _section(
+    return section(
         "What was kept",
         "Pieces as found in the sources, why some are not used, and how the others are split. A piece is dropped for"
         " the first reason that applies. The share of a source is that of its notes.",
@@ -142,7 +121,7 @@ def _shapes(stats: DatasetStats) -> str:
             stats.instruments_per_piece, title="Instruments in a piece", axis="instruments, drums count as one"
         ),
     )
-    return _section(
+    return section(
         "Length, density, tempo, size",
         "Over whole pieces. The tempo is the one that lasts longest, of pieces whose tempo somebody chose. The last bar"
         " of a plot holds all that lies beyond.",
@@ -151,7 +130,7 @@ def _shapes(stats: DatasetStats) -> str:
 
 
 def _instruments(stats: DatasetStats) -> str:
-    return _section(
+    return section(
         "Instruments",
         "In how many pieces each General MIDI program is used, eight programs a family from left to right: the"
         " stronger the colour, the more. On the right: pieces that use the family.",
@@ -161,7 +140,7 @@ def _instruments(stats: DatasetStats) -> str:
 
 def _harmony(stats: DatasetStats) -> str:
     keyed = sum(stats.keys.values())
-    return _section(
+    return section(
         "Keys and metres",
         f"Keys of {keyed:,} pieces around the circle of fifths, known from the source or estimated from the notes:"
         " major outside, minor inside. Metres are those that the files name.",
@@ -173,7 +152,7 @@ def _harmony(stats: DatasetStats) -> str:
 def _words(stats: DatasetStats) -> str:
     whole = stats.kept.pieces
     columns = (("Genres", stats.genres), ("Moods", stats.moods), ("What the sources say", stats.known))
-    return _section(
+    return section(
         "Words",
         "What is said about the pieces, as the sources say it; a piece may have several genres and moods.",
         "<div class='grid'>"
@@ -193,7 +172,7 @@ def _licences(stats: DatasetStats) -> str:
         ]
         for licence in stats.licences
     ]
-    return _section(
+    return section(
         "Licences and attribution",
         "As the sources state them, per piece. The last column counts the different attribution texts; they are in the"
         " manifest and go with everything made from these pieces.",
@@ -218,7 +197,7 @@ def _rows(shards: Sequence[ShardStats]) -> str:
         for s in shards
     ]
     largest = max(shards, key=lambda one: one.ids)
-    return _section(
+    return section(
         "Training rows",
         "Windows of the pieces as token ids. Filled is the share of places that hold an id; captioned the share of"
         f" music with a prompt. The plots are of {text(largest.name)}.",
@@ -233,32 +212,19 @@ def _rows(shards: Sequence[ShardStats]) -> str:
 def _examples(examples: Sequence[CardExample]) -> str:
     """Captions and small piano rolls; nothing when there are none."""
     figures = [
-        f"<figure><blockquote>{text(example.caption)}</blockquote>{_roll(example.score)}"
+        f"<figure><blockquote>{text(example.caption)}</blockquote>{small_roll(example.score)}"
         + (f"<figcaption>{text(example.origin)}</figcaption>" if example.origin else "")
         + "</figure>"
         for example in examples
     ]
     about = "Captions as they are trained on, each with the music it describes: time to the right, pitch upwards."
-    return _section("Examples", about, f"<div class='grid pair examples'>{''.join(figures)}</div>") if figures else ""
-
-
-def _roll(score: Score) -> str:
-    """High enough for a legend with two instruments a row."""
-    instruments = len({track.instrument for track in score.tracks})
-    height = _ROLL_HEIGHT + _LEGEND_HEIGHT * ((instruments + 1) // 2)
-    return piano_roll_svg(score, width=_ROLL_WIDTH, height=height)
+    return section("Examples", about, f"<div class='grid pair examples'>{''.join(figures)}</div>") if figures else ""
 
 
 def _again(settings: Mapping[str, Any], digest: str) -> str:
-    return _section(
+    return section(
         "To make it again",
         "The same sources, settings and version give the same manifest, byte for byte, with any number of workers.",
         f"<p>SHA-256 of the manifest<br><code>{text(digest)}</code><br>midi-llm {text(VERSION)}</p>",
-        f"<pre>{_json(settings)}</pre>",
+        json_block(settings),
     )
-
-
-def _json(settings: Mapping[str, Any]) -> str:
-    """Indented JSON, escaped line by line, since `text` folds line ends away."""
-    lines = json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False).splitlines()
-    return "\n".join(" " * (len(line) - len(line.lstrip())) + text(line) for line in lines)

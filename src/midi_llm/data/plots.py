@@ -13,10 +13,12 @@ from html import escape
 from midi_llm.data.stats import Histogram
 from midi_llm.music.instruments import DRUMS_NAME, FAMILIES, family_instruments, instrument_name
 from midi_llm.music.names import clean_text
-from midi_llm.music.score import DRUMS
+from midi_llm.music.roll import piano_roll_svg
+from midi_llm.music.score import DRUMS, Score
 
 FIFTHS = ("C", "G", "D", "A", "E", "B", "Gb", "Db", "Ab", "Eb", "Bb", "F")
 _WIDE, _TALL = 400.0, 190.0
+_ROLL_WIDTH, _ROLL_HEIGHT, _LEGEND_HEIGHT = 520, 190, 18
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 18.0, 18.0, 40.0
 
 
@@ -106,7 +108,7 @@ def histogram_svg(histogram: Histogram, *, title: str, axis: str, of: str = "pie
     middle = histogram.percentiles[1]
     parts += _median(x(middle + centre), floor, middle) if sum(histogram.counts) else []
     label = f"{title}: median {middle:.3g}, {axis}"
-    return _figure(title, f"<svg class='plot' viewBox='0 0 {_WIDE:g} {_TALL:g}' {_image(label)}>{''.join(parts)}</svg>")
+    return figure(title, f"<svg class='plot' viewBox='0 0 {_WIDE:g} {_TALL:g}' {image(label)}>{''.join(parts)}</svg>")
 
 
 def _y_axis(top: float, of: str) -> list[str]:
@@ -114,7 +116,7 @@ def _y_axis(top: float, of: str) -> list[str]:
     parts = [f"<text x='{_LEFT:g}' y='11'>{text(of)}</text>"]
     for count in (0.0, top / 2, top):
         y = _TALL - _BOTTOM - count / top * (_TALL - _BOTTOM - _TOP)
-        parts.append(f"<line class='{'rule' if count else 'axis'}' {_ends(_LEFT, y, _WIDE - _RIGHT, y)}/>")
+        parts.append(f"<line class='{'rule' if count else 'axis'}' {ends(_LEFT, y, _WIDE - _RIGHT, y)}/>")
         parts.append(f"<text x='{_LEFT - 6:g}' y='{y + 4:.1f}' text-anchor='end'>{compact(count)}</text>")
     return parts
 
@@ -128,7 +130,7 @@ def _median(x: float, bottom: float, value: float) -> list[str]:
     """A dashed line and its label, to the side where there is room."""
     anchor, step = ("end", -5) if x > 0.7 * _WIDE else ("start", 5)
     return [
-        f"<line class='mark' {_ends(x, _TOP - 8, x, bottom)}/>",
+        f"<line class='mark' {ends(x, _TOP - 8, x, bottom)}/>",
         f"<text class='strong' x='{x + step:.1f}' y='{_TOP - 1:.1f}' text-anchor='{anchor}'>median {value:.3g}</text>",
     ]
 
@@ -158,8 +160,8 @@ def circle_of_fifths_svg(keys: Mapping[str, int], *, title: str) -> str:
             )
     parts.append(f"<text x='0' y='1' text-anchor='middle'>{compact(total)}</text>")
     parts.append("<text class='small' x='0' y='15' text-anchor='middle'>pieces</text>")
-    svg = f"<svg class='plot circle' viewBox='-172 -172 344 344' {_image(title)}>{''.join(parts)}</svg>"
-    return _figure(title, svg)
+    svg = f"<svg class='plot circle' viewBox='-172 -172 344 344' {image(title)}>{''.join(parts)}</svg>"
+    return figure(title, svg)
 
 
 def _sector(place: int, inner: float, outer: float) -> str:
@@ -192,6 +194,13 @@ def _cell(instrument: int, count: int, most: int) -> str:
     return f"<td{wide} title='{text(instrument_name(instrument))}: {count:,}'>{shade}<span>{number}</span></td>"
 
 
+def small_roll(score: Score) -> str:
+    """A piano roll for a column of a page, high enough for a legend with two instruments a row."""
+    instruments = len({track.instrument for track in score.tracks})
+    height = _ROLL_HEIGHT + _LEGEND_HEIGHT * ((instruments + 1) // 2)
+    return piano_roll_svg(score, width=_ROLL_WIDTH, height=height)
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[int] = (0,)) -> str:
     """A table of ready cells; the columns `words` hold words, the others numbers."""
     kinds = ["name" if place in words else "number" for place in range(len(head))]
@@ -203,15 +212,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence
     return f"<div class='scroll'><table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table></div>"
 
 
-def _figure(title: str, drawing: str) -> str:
+def figure(title: str, drawing: str) -> str:
+    """A drawing under its caption."""
     return f"<figure><figcaption>{text(title)}</figcaption>{drawing}</figure>"
 
 
-def _image(label: str) -> str:
+def image(label: str) -> str:
+    """Attributes of an SVG that a screen reader reads as one picture."""
     return f"role='img' aria-label='{text(label)}'"
 
 
-def _ends(x1: float, y1: float, x2: float, y2: float) -> str:
+def ends(x1: float, y1: float, x2: float, y2: float) -> str:
+    """Attributes of a line."""
     return f"x1='{x1:.1f}' y1='{y1:.1f}' x2='{x2:.1f}' y2='{y2:.1f}'"
 
 

@@ -18,6 +18,8 @@ from midi_llm.evaluate.record import Report, SetReport
 
 FLIPS = 10_000
 SIGNIFICANT = 1.0 - LEVEL
+LABELS = ("contender", "batch", "embedding")
+"""Facts that tell results of one metric apart: engines in a race, ears that listen."""
 _COMPARED = ("prompts_sha256", "takes", "seconds", "seed")
 """Settings that should agree."""
 
@@ -68,9 +70,9 @@ def comparison_warnings(a: Report, b: Report) -> list[str]:
     ]
 
 
-def _key(result: Result) -> tuple[str, str, str]:
-    """Results of engines share a metric: they are told apart by contender and batch."""
-    return result.metric.name, str(result.facts.get("contender", "")), str(result.facts.get("batch", ""))
+def _key(result: Result) -> tuple[str, ...]:
+    """Results of one metric are told apart by `LABELS`."""
+    return result.metric.name, *(str(result.facts.get(name, "")) for name in LABELS)
 
 
 def _shared_prompts(a: SetReport, b: SetReport) -> set[str]:

@@ -265,8 +265,9 @@ def _result(
     """
     low = high = whole
     if np.isnan(whole) or drawn is None:
-        lack = f"{counted} takes have the feature, or their values are all equal: nothing to compare"
-        warnings = (*warnings, f"{metric.name}: {lack}")
+        if metric.better == "higher":  # said once a feature: its divergence lacks the same
+            lack = f"nothing to compare: {counted} takes have this feature, in too few or all of them it is equal"
+            warnings = (*warnings, f"{metric.name}: {lack}")
         counted = 0
     else:
         low, high = interval(drawn)

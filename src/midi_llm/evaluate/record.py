@@ -41,6 +41,25 @@ class TakeLine:
     """0 (worst) to 1 (best) among the takes of its set (`take_ranks`); nan where nothing judges it."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CopyLine:
+    """A run of notes that a take shares with the training pieces (`memorisation.longest`)."""
+
+    prompt: str
+    number: int
+    notes: int
+    varied: int
+    """Notes, where what repeats within the run counts once."""
+    seconds: float
+    """Where it begins in the take."""
+    instrument: int
+    """0 to 127, as General MIDI numbers programs."""
+    piece: str
+    """Id of a training piece that has it."""
+    pieces: int
+    """How many have it: what stands in many is a pattern of the style."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SetReport:
     """One system: what it says of itself, its takes, and what was measured of them."""
@@ -51,6 +70,8 @@ class SetReport:
     results: tuple[Result, ...] = ()
     """In the order of the metric families."""
     warnings: tuple[str, ...] = ()
+    copies: tuple[CopyLine, ...] = ()
+    """The longest varied runs shared with the training pieces, longest first; empty where no index was at hand."""
 
     def result(self, name: str) -> Result | None:
         """The first result of the metric `name`, if there is one."""
@@ -72,25 +93,30 @@ class Report:
 
 
 def take_ranks(results: Sequence[Result], count: int) -> Floats:
-    """Rank [count] of each take: 0 to 1, the mean over the metrics that judge single takes; nan where none does.
+    """Rank [count] of each take: 0 to 1, the mean over the families that judge single takes; nan where none does.
 
-    In each metric with a better direction a take gets the share of the other takes that it beats, ties half. Metrics
-    count equally; one that is equal for all takes moves nobody. Speed is no merit of the music and left out.
+    In each metric with a better direction a take gets the share of the other takes that it beats, ties half; one that
+    the metric does not apply to gets a half, so that a take is not the best for what cannot be said of it. The metrics
+    of a family are averaged, then the families. Speed is no merit of the music and left out.
     """
-    total, judged = np.zeros(count), np.zeros(count)
+    families: dict[str, list[Floats]] = {}
     for result in results:
-        if result.metric.better is None or len(result.values) != count or result.metric.name.startswith("speed."):
+        family = result.metric.name.partition(".")[0]
+        if result.metric.better is None or len(result.values) != count or family == "speed":
             continue
-        values = np.array(result.values) * (1.0 if result.metric.better == "higher" else -1.0)
+        values = np.array(result.values, np.float64) * (1.0 if result.metric.better == "higher" else -1.0)
         known = np.flatnonzero(~np.isnan(values))
         if len(known) < 2:
             continue
         in_order = np.sort(values[known])
         below = np.searchsorted(in_order, values[known], side="left")
         above = len(known) - np.searchsorted(in_order, values[known], side="right")
-        total[known] += 0.5 + (below - above) / (2 * (len(known) - 1))
-        judged[known] += 1
-    return np.divide(total, judged, out=np.full(count, np.nan), where=judged > 0)
+        ranks = np.full(count, 0.5)
+        ranks[known] += (below - above) / (2 * (len(known) - 1))
+        families.setdefault(family, []).append(ranks)
+    if not families:
+        return np.full(count, np.nan)
+    return np.asarray(np.mean([np.mean(ranks, axis=0) for ranks in families.values()], axis=0))
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -105,8 +131,8 @@ def write_report(report: Report, path: Path) -> None:
         "metrics": {name: _without_name(metric) for name, metric in metrics.items()},
         "sets": [_set_to_json(one) for one in report.sets],
     }
-    text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_whole({path: lambda file: file.write(text.encode("utf-8"))})
+    text = json.dumps(_plain(content), indent=1, allow_nan=False) + "\n"
+    write_whole({path: lambda file: file.write(text.encode("ascii"))})
 
 
 def read_report(path: Path) -> Report:
@@ -146,6 +172,7 @@ def _set_to_json(one: SetReport) -> dict[str, Any]:
         "takes": [asdict(take) for take in one.takes],
         "results": [_result_to_json(result) for result in one.results],
         "warnings": one.warnings,
+        "copies": [asdict(copy) for copy in one.copies],
     }
 
 
@@ -169,6 +196,7 @@ def _set_from_json(content: Mapping[str, Any], metrics: Mapping[str, Metric]) ->
         takes=tuple(TakeLine(**{**take, "rank": _number(take["rank"])}) for take in content["takes"]),
         results=tuple(_result_from_json(result, metrics) for result in content["results"]),
         warnings=tuple(content["warnings"]),
+        copies=tuple(CopyLine(**copy) for copy in content["copies"]),
     )
 
 
