@@ -28,6 +28,7 @@ from midi_llm.errors import RequestError
 from midi_llm.evaluate.prompts import Density, Pace, Prompt, PromptFacts, Register
 from midi_llm.evaluate.systems.base import JSON
 from midi_llm.evaluate.systems.pieces import Pieces, score_of
+from midi_llm.music.metre import beat_quarters
 from midi_llm.music.score import DRUMS
 from midi_llm.music.write import to_midi_bytes
 from midi_llm.tokens.vocab import MAX_TIME_TICKS, TICKS_PER_SECOND
@@ -119,7 +120,7 @@ def prompt_facts(facts: Facts, window: Window) -> PromptFacts:
         only=len(heard) == len(facts.instruments),
         without=() if DRUMS in facts.instruments else (DRUMS,),
         bpm=round(facts.bpm, 2) if facts.bpm is not None else None,
-        pace=_pace(facts.bpm),
+        pace=_pace(facts.bpm, facts.metre),
         key=facts.key if window.key is not None else None,
         mode=facts.key.split()[1] if facts.key is not None and window.key is not None else None,
         metre=facts.metre,
@@ -161,9 +162,9 @@ def _in_turn(groups: Iterable[Sequence[T]]) -> list[T]:
     return [item for turn in turns for item in turn if item is not missing]  # type: ignore[misc]
 
 
-def _pace(bpm: float | None) -> Pace | None:
-    """As the captions say it; None between slow and fast, where nothing is said."""
-    if bpm is None:
+def _pace(bpm: float | None, metre: tuple[int, int] | None) -> Pace | None:
+    """As the captions say it; None between slow and fast, and in 6/8 and the like, where they say nothing."""
+    if bpm is None or (metre is not None and beat_quarters(metre) != 1):
         return None
     return "slow" if bpm < SLOW_BELOW else "fast" if bpm > FAST_ABOVE else None
 
