@@ -12,7 +12,8 @@ import json
 import math
 import mmap
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -105,6 +106,21 @@ class Weights:
         if tensor is None:
             raise CheckpointError(f"{self._folder} has no tensor {name!r}; the checkpoint is incomplete: get it again")
         return tensor
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars of transformers within the block: a library prints nothing. Needs transformers."""
+    from transformers.utils import logging
+
+    progress: Any = logging
+    showed = progress.is_progress_bar_enabled()
+    progress.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if showed:
+            progress.enable_progress_bar()
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

@@ -24,6 +24,7 @@ COMMANDS = {
     "export": "make the ONNX files of a checkpoint folder",
     "data": "build a data set from MIDI and text, look at it, check it",
     "train": "train a stage: recipes from the small model to the 1B, on one device or many",
+    "evaluate": "measure a model or any system's files beside real music and chance; compare two runs",
     "finetune": "let a model learn from your own MIDI files",
 }
 """Name and one-line description, in the order of the help."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+
+from midi_llm.cli.steps import add_workers, step_bars, workers
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     show.add_argument("row", type=int, nargs="?", default=0, metavar="N", help="number of the row (default 0)")
     show.add_argument("--row-set", metavar="NAME", help="such as full/train (default: the first training rows)")
     show.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the row's music there (.mid)")
-    _add_workers(runs)
+    add_workers(runs)
 
 
 def _register_build(build: argparse.ArgumentParser) -> None:
@@ -53,12 +53,8 @@ def _register_build(build: argparse.ArgumentParser) -> None:
         help="let the model at MIDI_LLM_REWRITE_URL reword the captions (OpenAI-compatible; also _MODEL and _KEY)",
     )  # fmt: skip
     build.add_argument("--seed", type=int, default=1, help="of the tokenizer's captions (default 1)")
-    _add_workers(build)
+    add_workers(build)
     build.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS", help="run on a Ray cluster instead")
-
-
-def _add_workers(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--workers", type=int, default=0, metavar="N", help="processes (default: one a core)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,7 +82,7 @@ def _build(args: argparse.Namespace) -> int:
 
     if args.filters not in PRESETS:
         raise RequestError(f"--filters is {args.filters!r}; allowed are {', '.join(PRESETS)}")
-    workers = _workers(args)
+    processes = workers(args)
     chosen = row_sets(args.preset, args.set)
     if args.tokenizer is None and any(one.prompt == PUBLISHED for one in chosen):
         raise RequestError(f"--preset {args.preset} needs --tokenizer: the folder of the model that is to be trained")
@@ -104,41 +100,11 @@ def _build(args: argparse.Namespace) -> int:
         rewriting=rewriting,
         seed=args.seed,
     )
-    with _bars() as on_step:
-        dataset = build(spec, args.out, workers=workers, ray=args.ray, on_step=on_step)
+    with step_bars() as on_step:
+        dataset = build(spec, args.out, workers=processes, ray=args.ray, on_step=on_step)
     print(summary(dataset_stats(dataset.rows)), file=sys.stderr)
     print(args.out / CARD_FILE)
     return 0
-
-
-def _workers(args: argparse.Namespace) -> int:
-    """How many processes are asked for."""
-    from midi_llm.errors import RequestError
-
-    if args.workers < 0:
-        raise RequestError(f"--workers is {args.workers}; allowed is 1 or more, 0 for one a core")
-    return int(args.workers or os.cpu_count() or 1)
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for every step: call what this gives with the step, what is done and what there is to do."""
-    from tqdm import tqdm
-
-    bars: dict[str, tqdm] = {}
-
-    def on_step(step: str, done: int, total: int) -> None:
-        if step not in bars:
-            bars[step] = tqdm(total=total, desc=f"{step:<14}", unit="part", file=sys.stderr)
-        bars[step].update(done - bars[step].n)
-        if done == total:
-            bars[step].close()
-
-    try:
-        yield on_step
-    finally:
-        for bar in bars.values():
-            bar.close()  # so that an error begins a line
 
 
 def _read_exclude(path: Path | None) -> frozenset[str]:
@@ -198,9 +164,9 @@ def _runs(args: argparse.Namespace) -> int:
     from midi_llm.data.dataset import Dataset
     from midi_llm.data.runs import FOLDER, build_runs
 
-    workers = _workers(args)
-    with _bars() as on_step:
-        info = build_runs(Dataset(args.dataset), workers=workers, on_step=on_step).info
+    processes = workers(args)
+    with step_bars() as on_step:
+        info = build_runs(Dataset(args.dataset), workers=processes, on_step=on_step).info
     size = sum(file["bytes"] for file in info["files"].values()) / 1e6
     print(
         f"{info['pieces']:,} training pieces, {info['lines']:,} lines, {info['notes']:,} notes; {size:,.1f} MB",

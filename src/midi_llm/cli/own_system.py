@@ -7,14 +7,17 @@ saves. Takes of one prompt whose seeds follow each other are composed side by si
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midi_llm.compose.composer import BATCH_TAKES
 from midi_llm.compose.settings import Settings
+from midi_llm.data.files import file_sha256
 from midi_llm.engines.base import Request, SamplingParams, generate
 from midi_llm.errors import MidiLLMError, RequestError
 from midi_llm.evaluate.systems.base import JSON, Delivery, Job
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from midi_llm.compose.composer import Composer
     from midi_llm.compose.piece import Piece
 
+WEIGHT_SUFFIXES = (".safetensors", ".onnx", ".data", ".json")
 PUBLISHED_TOKENS = 2046
 """Music ids a take of the published MIDI-LLM (its model card); fewer where the prompt leaves less room."""
 
@@ -37,6 +41,8 @@ class OwnSystem:
     """`composer` under test; it is closed with the system."""
 
     composer: Composer
+    weights: str = ""
+    """Digest of the model's files (`model_sha256`), so that a report says what it is about; empty: not known."""
     name: str = "model"
     parse: bool = True
     """Takes are bound to the instruments that the prompt names; only with the grammar."""
@@ -52,6 +58,7 @@ class OwnSystem:
         return {
             "kind": "model",
             "model": composer.model,
+            "weights": self.weights or None,
             "engine": composer.engine.name,
             "version": VERSION,
             "temperature": params.temperature,
@@ -112,6 +119,14 @@ class OwnSystem:
             max_tokens=max_tokens,
             seed=seed,
         )
+
+
+def model_sha256(folder: Path) -> str:
+    """Digest over the names and contents of a checkpoint's weights and settings, the exported ones included."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in WEIGHT_SUFFIXES):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{file_sha256(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def side_by_side(jobs: Sequence[Job]) -> Iterator[list[Job]]:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from midi_llm.engines.base import Request, Step, check_requests
 from midi_llm.engines.decoding import OpenRequest
 from midi_llm.errors import CheckpointError, EngineError, MissingExtraError
+from midi_llm.weights import quiet_transformers
 
 if TYPE_CHECKING:
     import torch
@@ -206,24 +207,20 @@ def _load(folder: Path, dtype: torch.dtype) -> Any:
     try:
         from safetensors import SafetensorError
         from transformers import LlamaForCausalLM
-        from transformers.utils import logging as transformers_logging
     except ImportError as error:
         raise MissingExtraError("transformers", "torch") from error
-    logging: Any = transformers_logging
-    showed_progress = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
         if kind != "llama":
             raise CheckpointError(f"{folder} has model_type {kind!r}; this engine runs 'llama'")
         load: Any = LlamaForCausalLM.from_pretrained  # its annotation knows no output_loading_info
-        model, info = load(folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True)
+        with quiet_transformers():
+            model, info = load(
+                folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError, AttributeError, SafetensorError) as error:
         cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{folder} cannot be loaded ({cause}); a whole Llama checkpoint is needed") from error
-    finally:
-        if showed_progress:
-            logging.enable_progress_bar()
     missing = sorted(info["missing_keys"])
     if missing:
         raise CheckpointError(f"{folder} lacks {len(missing)} tensors, {missing[0]} among them; get it again")

@@ -20,6 +20,7 @@ from midi_llm.errors import MissingExtraError
 from midi_llm.tokens.codec import decode
 from midi_llm.tokens.grammar import TRIPLET, EventGrammar
 from midi_llm.tokens.vocab import MAX_TIME_TICKS, MUSIC_VOCAB_SIZE, TICKS_PER_SECOND
+from midi_llm.weights import quiet_transformers
 
 FULL_TOKENS = 2046
 FULL_NOTES = FULL_TOKENS // TRIPLET
@@ -136,15 +137,9 @@ class TransformersContender:
             import transformers
         except ImportError as error:
             raise MissingExtraError("transformers", "torch") from error
-        logging: Any = transformers.utils.logging
-        showed_progress = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-        try:
-            load: Any = transformers.AutoModelForCausalLM.from_pretrained
+        load: Any = transformers.AutoModelForCausalLM.from_pretrained
+        with quiet_transformers():
             model = load(folder, dtype=getattr(torch, dtype), local_files_only=True, use_safetensors=True)
-        finally:
-            if showed_progress:
-                logging.enable_progress_bar()
         self._model: Any = model.to(device).eval()
         self._model.generation_config.eos_token_id = None
         self._prompt_ids = list(prompt_ids)

@@ -29,7 +29,7 @@ from midi_llm.prompt import (
     write_record,
 )
 from midi_llm.tokens.vocab import MUSIC_VOCAB_SIZE
-from midi_llm.weights import WEIGHTS_FILE, FloatArray, StoredDtype, write_safetensors
+from midi_llm.weights import WEIGHTS_FILE, FloatArray, StoredDtype, quiet_transformers, write_safetensors
 
 if TYPE_CHECKING:
     import torch
@@ -123,19 +123,12 @@ def load_torch(folder: Path, *, dtype: torch.dtype | None = None) -> LlamaForCau
         raise MissingExtraError("torch", "torch") from error
     try:
         from transformers import LlamaForCausalLM
-        from transformers.utils import logging as transformers_logging
     except ImportError as error:
         raise MissingExtraError("transformers", "torch") from error
-    progress: Any = transformers_logging  # a library prints nothing
-    showed_progress = progress.is_progress_bar_enabled()
-    progress.disable_progress_bar()
-    try:
+    with quiet_transformers():
         model: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(
             folder, dtype=dtype or getattr(torch, info.dtype), use_safetensors=True, local_files_only=True
         )
-    finally:
-        if showed_progress:
-            progress.enable_progress_bar()
     model.train(False)
     return model
 

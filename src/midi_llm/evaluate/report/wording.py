@@ -26,6 +26,9 @@ READING = (
 )
 """How to read the tables, sentence by sentence."""
 
+MOST_ENTRIES = 24
+"""A fact with more entries is counted and not listed."""
+
 _SHARE = "share"
 _DIGITS = 3
 _MOST_DECIMALS = 6
@@ -120,6 +123,8 @@ def fact(value: JSON) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return NOTHING if math.isnan(value) else f"{value:.6g}"
+    if isinstance(value, Mapping | Sequence) and not isinstance(value, str) and len(value) > MOST_ENTRIES:
+        return f"{len(value):,} entries (results.json has them)"
     if isinstance(value, Mapping):
         return "; ".join(f"{name} {_inner(item)}" for name, item in value.items()) or "none"
     if isinstance(value, Sequence) and not isinstance(value, str):

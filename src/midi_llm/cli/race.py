@@ -1,0 +1,53 @@
+"""The race of engines as part of an evaluation: the model under test against `transformers.generate`.
+
+In: the arguments of `midi-llm evaluate`. Out: results of both contenders. Needs torch and the checkpoint's safetensors.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from midi_llm.compose.settings import DEFAULT_MODEL
+from midi_llm.engines.open import open_engine
+from midi_llm.errors import RequestError
+from midi_llm.evaluate import speed
+from midi_llm.evaluate.contenders import Contender, EngineContender, TransformersContender
+from midi_llm.evaluate.metric import Result
+from midi_llm.model.catalog import resolve_model
+from midi_llm.model.checkpoint import verify_checkpoint
+from midi_llm.prompt import load_tokenizer
+
+PROMPT = "A cheerful rock song with bright electric guitars"
+BATCHES = "1,4"
+MAX_BATCH = 64
+PEER = "transformers.generate"
+
+
+def race(args: argparse.Namespace) -> list[Result]:
+    """The race's results; takes minutes: full takes, three rounds, at each batch size of `args.race`.
+
+    Raises `RequestError` where no model of ours is under test or a batch is none, `MissingExtraError` without torch.
+    """
+    batches = _batches(args.race)
+    if args.files is not None or args.text2midi is not None:
+        raise RequestError("--race needs a model of this package; files and Text2midi have no engine here")
+    folder = resolve_model(args.model or DEFAULT_MODEL)
+    info = verify_checkpoint(folder)
+    prompt_ids = info.prompt_format.encode(PROMPT, load_tokenizer(folder), info.text_rows)
+
+    def ours() -> Contender:
+        return EngineContender(open_engine(folder, args.engine), prompt_ids)
+
+    def theirs() -> Contender:
+        return TransformersContender(folder, prompt_ids, dtype="float32")
+
+    entries = [speed.Entry(name="midi-llm", open=ours), speed.Entry(name=PEER, open=theirs)]
+    return speed.evaluate_engines(entries, batches=batches, seed=args.seed)
+
+
+def _batches(text: str) -> list[int]:
+    """Takes side by side, from a text such as the default."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= MAX_BATCH for part in parts):
+        raise RequestError(f"--race is {text!r}; expected batch sizes from 1 to {MAX_BATCH}, with commas: {BATCHES}")
+    return [int(part) for part in parts]
