@@ -39,3 +39,17 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     groups = np.arange(20)
     intervals = [bootstrap(lambda chosen: float(chosen.mean()), groups, seed=seed) for seed in (3, 3, 4)]
     assert intervals[0] == intervals[1] != intervals[2]
+
+
+def test_a_share_of_all_or_none_is_not_certain() -> None:
+    """The bounds of Clopper and Pearson: the share at which so many successes in a row have a chance of 2.5 %."""
+    every = summarise(Measured(metric=METRIC, values=np.ones(200)), np.arange(200))
+    assert (every.value, every.high) == (1.0, 1.0)
+    assert every.low**200 == pytest.approx(0.025, abs=1e-12)
+    none = summarise(Measured(metric=METRIC, values=np.zeros(10)), np.arange(10))
+    assert (none.value, none.low) == (0.0, 0.0)
+    assert (1 - none.high) ** 10 == pytest.approx(0.025, abs=1e-12)
+    takes = summarise(Measured(metric=METRIC, values=np.ones(200)), np.repeat(np.arange(10), 20))
+    assert takes.low == pytest.approx(1 - none.high)
+    number = Metric(name="test.count", unit="", better=None, about="a test")
+    assert summarise(Measured(metric=number, values=np.ones(9)), np.arange(9)).low == 1.0

@@ -64,7 +64,8 @@ def summarise(
 ) -> Result:
     """Mean over the takes to which the metric applies. `groups` [takes] numbers the prompt of each take.
 
-    Takes of one prompt are resampled together: they are no independent evidence.
+    Takes of one prompt are resampled together: they are no independent evidence. A share of exactly 0 or 1 has nothing
+    to resample; its interval is that of as many yes or no answers as there are prompts (`certain`).
     """
     here = np.flatnonzero(~np.isnan(measured.values))
     values = measured.values[here]
@@ -72,7 +73,10 @@ def summarise(
         low = high = value = float("nan")
     else:
         value = float(values.mean())
-        low, high = bootstrap(lambda chosen: float(values[chosen].mean()), groups[here], seed=seed)
+        if measured.metric.unit == "share" and value in (0.0, 1.0):
+            low, high = certain(value, len(np.unique(groups[here])))
+        else:
+            low, high = bootstrap(lambda chosen: float(values[chosen].mean()), groups[here], seed=seed)
     return Result(
         metric=measured.metric,
         value=value,
@@ -82,6 +86,15 @@ def summarise(
         values=tuple(measured.values.tolist()),
         facts=facts or {},
     )
+
+
+def certain(value: float, count: int) -> tuple[float, float]:
+    """The interval of a share of 0 or 1 in `count` independent answers (Clopper and Pearson 1934, Biometrika 26).
+
+    200 of 200 is a share of 0.982 or more, 10 of 10 one of 0.69 or more.
+    """
+    away = 1.0 - ((1.0 - LEVEL) / 2) ** (1 / count)
+    return (0.0, away) if value == 0.0 else (1.0 - away, 1.0)
 
 
 def bootstrap(

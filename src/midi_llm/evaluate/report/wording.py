@@ -18,7 +18,8 @@ NOTHING = "\N{EN DASH}"
 READING = (
     "0.83 [0.79, 0.87] n = 38: a value, its interval, and the number of takes behind it where that is not all takes of"
     " the set.",
-    f"Intervals hold {100 * LEVEL:.0f} % of bootstrap resamples over prompts. Where engines race, they go from the"
+    f"Intervals hold {100 * LEVEL:.0f} % of bootstrap resamples over prompts; those of a share of exactly 0 or 1 are"
+    " Clopper and Pearson's for as many answers as there are prompts. Where engines race, they go from the"
     " least to the most of n rounds; where the facts under a table name another interval, it is that.",
     "Shares are numbers from 0 to 1.",
     "↑ higher is better; ↓ lower is better; no arrow: the metric describes and does not judge.",
