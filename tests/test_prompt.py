@@ -170,5 +170,5 @@ def test_a_record_with_unknown_sampling_is_refused(tmp_path: Path, sampling: obj
     write_record(tmp_path, CheckpointRecord())
     value = json.loads((tmp_path / "midi_llm.json").read_text())
     (tmp_path / "midi_llm.json").write_text(json.dumps(value | {"sampling": sampling}))
-    with pytest.raises(CheckpointError, match="temperature, top_p and, whole, max_instruments"):
+    with pytest.raises(CheckpointError, match="temperature, top_p, guidance and, whole, max_instruments"):
         read_record(tmp_path)

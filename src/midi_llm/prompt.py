@@ -28,7 +28,7 @@ FORMAT_VERSION = 1
 
 
 _BOUNDS = ("max_instruments", "max_polyphony", "polyphony_per_instrument", "min_gap_ticks", "min_melodic_ticks")
-_SAMPLING = {"temperature", "top_p", *_BOUNDS}
+_SAMPLING = {"temperature", "top_p", "guidance", *_BOUNDS}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,8 +92,8 @@ class CheckpointRecord:
     name: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, float] = field(default_factory=dict)
-    """Recommended "temperature", "top_p" and bounds of the grammar (compose/bounds.py); those of the published
-    checkpoint where it names none."""
+    """Recommended "temperature", "top_p", "guidance" and bounds of the grammar (compose/bounds.py). Those of the
+    published checkpoint where it names none."""
 
 
 def tidy(text: str) -> str:
@@ -175,7 +175,7 @@ def read_record(folder: Path) -> CheckpointRecord:
         or not all(isinstance(sampling.get(name, 1), int) and sampling.get(name, 1) >= 0 for name in _BOUNDS)
     ):
         raise CheckpointError(
-            f"{path} has sampling {sampling!r}; it may hold the numbers temperature, top_p and, whole,"
+            f"{path} has sampling {sampling!r}; it may hold the numbers temperature, top_p, guidance and, whole,"
             f" {', '.join(_BOUNDS)}"
         )
     known = PromptFormat(prefix=prompt["prefix"], suffix=prompt["suffix"], bos=prompt["bos"])

@@ -11,7 +11,7 @@ import pytest
 
 import midi_llm
 from midi_llm.compose.bounds import Bounds
-from midi_llm.compose.settings import DEFAULT_TEMPERATURE, DEFAULT_TOP_P, Settings
+from midi_llm.compose.settings import DEFAULT_GUIDANCE, DEFAULT_TEMPERATURE, DEFAULT_TOP_P, Settings
 from midi_llm.engines.base import SamplingParams
 from midi_llm.errors import CheckpointError, EngineError, OutputError, PromptError, RequestError
 from midi_llm.tokens.codec import decode
@@ -154,6 +154,24 @@ def test_the_summary_is_json_and_holds_what_repeats_the_piece(make_composer) -> 
     assert piece.token_ids == [i + 320 for i in piece.amt_ids]
 
 
+def test_a_guided_take_is_told_what_it_would_be_without_its_text(make_composer) -> None:
+    composer = make_composer()
+    piece = composer.compose(TEXT, Settings(seconds=3, seed=9, guidance=2.0))
+    (request,) = composer.engine.batches[0]
+    assert request.params.guidance == piece.guidance == piece.summary()["guidance"] == 2.0
+    assert request.unprompted_ids == request.prompt_ids[-1:]
+    assert len(request.prompts) == 2
+
+
+def test_later_windows_of_a_guided_take_keep_what_was_played(make_composer) -> None:
+    composer = make_composer(make_composer.engine(max_positions=200))
+    composer.compose(TEXT, Settings(seconds=30, seed=1, guidance=2.0))
+    later = composer.engine.batches[-1][0]
+    played = len(later.unprompted_ids) - 1
+    assert played > 0
+    assert list(later.unprompted_ids[1:]) == list(later.prompt_ids[-played:])
+
+
 def test_a_saved_piece_reads_back_with_every_note(make_composer, tmp_path: Path) -> None:
     piece = make_composer().compose(TEXT, Settings(seconds=5, seed=1))
     path = piece.save(tmp_path / "piece.mid")
@@ -171,6 +189,8 @@ def test_a_saved_piece_reads_back_with_every_note(make_composer, tmp_path: Path)
         *({"top_p": value} for value in (0.0, 1.1, float("nan"))),
         {"seed": -1},
         {"temperature": -0.1},
+        {"guidance": -1.0},
+        {"guidance": 21.0},
     ],
 )
 def test_a_wish_that_cannot_be_met_says_what_is_allowed(wish: dict[str, float]) -> None:
@@ -180,6 +200,7 @@ def test_a_wish_that_cannot_be_met_says_what_is_allowed(wish: dict[str, float]) 
 
 def test_the_sampling_defaults_are_those_of_the_engines() -> None:
     assert (SamplingParams().temperature, SamplingParams().top_p) == (DEFAULT_TEMPERATURE, DEFAULT_TOP_P)
+    assert SamplingParams().guidance == DEFAULT_GUIDANCE
 
 
 def test_an_empty_or_over_long_prompt_is_refused(make_composer) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from midi_llm.cli.files import plan_takes, save_somewhere, slug
 from midi_llm.compose.settings import (
     DEFAULT_ENGINE,
+    DEFAULT_GUIDANCE,
     DEFAULT_MODEL,
     DEFAULT_SECONDS,
     DEFAULT_TEMPERATURE,
@@ -71,6 +72,13 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help=f"draw from the likeliest ids that make up this share (default: the model's own, else {DEFAULT_TOP_P:g})",
     )
+    add(
+        "--guidance",
+        type=float,
+        metavar="G",
+        help=f"above 1 the text counts more, and composing takes twice as long (default: the model's own, else"
+        f" {DEFAULT_GUIDANCE:g})",
+    )
     add("--model", default=DEFAULT_MODEL, metavar="NAME|DIR|ID", help=f"see midi-llm models (default {DEFAULT_MODEL})")
     add("--engine", default=DEFAULT_ENGINE, metavar="ENGINE", help="auto, onnx or torch (default auto)")
     add("--no-parse", action="store_true", help="do not bind the take to the instruments that the prompt names")
@@ -98,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         temperature=args.temperature,
         top_p=args.top_p,
+        guidance=args.guidance,
         parse=not args.no_parse,
     )
     if not args.prompt.strip():

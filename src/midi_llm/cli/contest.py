@@ -119,6 +119,7 @@ def _own_system(args: argparse.Namespace) -> System:
         grammar=not args.no_grammar,
         temperature=args.temperature,
         top_p=args.top_p,
+        guidance=args.guidance,
     )
 
 

@@ -49,8 +49,9 @@ class OwnSystem:
     grammar: bool = True
     """False: any id may come anywhere, and no length can be asked for."""
     temperature: float | None = None
-    """None: what the model recommends; likewise `top_p`."""
+    """None: what the model recommends; likewise `top_p` and `guidance`."""
     top_p: float | None = None
+    guidance: float | None = None
 
     def describe(self) -> dict[str, JSON]:
         """Model, engine, sampling and how the grammar binds the takes."""
@@ -63,6 +64,7 @@ class OwnSystem:
             "version": VERSION,
             "temperature": params.temperature,
             "top_p": params.top_p,
+            "guidance": params.guidance,
             "grammar": self.grammar,
             "parse": self.parse and self.grammar,
             "bounds": asdict(composer.bounds) if self.grammar else None,
@@ -92,6 +94,7 @@ class OwnSystem:
             seed=batch[0].seed,
             temperature=self.temperature,
             top_p=self.top_p,
+            guidance=self.guidance,
             parse=self.parse,
         )
         return [_delivery(piece) for piece in self.composer.compose_takes(batch[0].prompt.text, settings)]
@@ -104,7 +107,12 @@ class OwnSystem:
         prompt_ids = composer.prompt_ids(batch[0].prompt.text)
         room = min(PUBLISHED_TOKENS, composer.engine.max_positions + 1 - len(prompt_ids))
         requests = [
-            Request(prompt_ids=prompt_ids, params=self._params(seed=job.seed, max_tokens=room)) for job in batch
+            Request(
+                prompt_ids=prompt_ids,
+                unprompted_ids=prompt_ids[-1:],
+                params=self._params(seed=job.seed, max_tokens=room),
+            )
+            for job in batch
         ]
         completions = generate(composer.engine, requests)
         return [
@@ -116,6 +124,7 @@ class OwnSystem:
         return SamplingParams(
             temperature=self.composer.temperature if self.temperature is None else self.temperature,
             top_p=self.composer.top_p if self.top_p is None else self.top_p,
+            guidance=self.composer.guidance if self.guidance is None else self.guidance,
             max_tokens=max_tokens,
             seed=seed,
         )

@@ -58,13 +58,14 @@ class Bar:
 
 def describe(piece: Piece, path: object) -> str:
     """The summary of one piece, a few lines."""
+    guided = "" if piece.guidance == 1 else f", guidance {piece.guidance:g}"
     lines = [
         f"{path}",
         f"  instruments  {', '.join(piece.instruments)}",
         f"  length       {piece.seconds:.1f} s, {piece.score.note_count} notes, {ENDINGS[piece.ending]}",
         f"  tempo        {piece.tempo:g} bpm in the file (beats are not tracked yet)",
         f"  seed         {piece.seed} ({piece.model}, {piece.engine}, temperature {piece.temperature:g},"
-        f" top-p {piece.top_p:g})",
+        f" top-p {piece.top_p:g}{guided})",
         f"  time taken   {piece.seconds_taken:.1f} s, RTF {piece.rtf:.1f}",
     ]
     if piece.reports:

@@ -30,6 +30,7 @@ def compose(
     seed: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
+    guidance: float | None = None,
     model: str = DEFAULT_MODEL,
     engine: str = DEFAULT_ENGINE,
     parse: bool = True,
@@ -39,8 +40,9 @@ def compose(
     """Compose one piece from a text.
 
     `seconds` is the length asked for (1 to 600; None: the model decides, within one window of its context). A `seed`
-    is drawn when None; the piece records it. `temperature` and `top_p` None: as the model
-    recommends. `model` is a name, a folder or a hub id; `engine` is auto, onnx or torch.
+    is drawn when None; the piece records it. `temperature`, `top_p` and `guidance` None: as the model recommends;
+    guidance above 1 makes the text count more and takes twice as long. `model` is a name, a folder or a hub id;
+    `engine` is auto, onnx or torch.
     `parse` keeps to the instruments that the prompt names (and to those that fit them).
     `on_progress` is called after every note; `cancel`, once set, returns what there is. Raises `MidiLLMError`s.
     """
@@ -51,6 +53,7 @@ def compose(
         seed=seed,
         temperature=temperature,
         top_p=top_p,
+        guidance=guidance,
         model=model,
         engine=engine,
         parse=parse,
@@ -67,6 +70,7 @@ def compose_takes(
     seed: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
+    guidance: float | None = None,
     model: str = DEFAULT_MODEL,
     engine: str = DEFAULT_ENGINE,
     parse: bool = True,
@@ -74,7 +78,15 @@ def compose_takes(
     cancel: threading.Event | None = None,
 ) -> list[Piece]:
     """Compose `takes` pieces side by side, with the seeds `seed`, `seed + 1`, …; otherwise as `compose`."""
-    settings = Settings(seconds=seconds, takes=takes, seed=seed, temperature=temperature, top_p=top_p, parse=parse)
+    settings = Settings(
+        seconds=seconds,
+        takes=takes,
+        seed=seed,
+        temperature=temperature,
+        top_p=top_p,
+        guidance=guidance,
+        parse=parse,
+    )
     from midi_llm.compose.composer import Composer
 
     with Composer.open(model, engine=engine) as composer:

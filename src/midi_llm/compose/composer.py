@@ -18,6 +18,7 @@ from midi_llm.compose.ensemble import Ensemble, find_ensemble
 from midi_llm.compose.piece import Piece
 from midi_llm.compose.settings import (
     DEFAULT_ENGINE,
+    DEFAULT_GUIDANCE,
     DEFAULT_MODEL,
     DEFAULT_TEMPERATURE,
     DEFAULT_TOP_P,
@@ -58,6 +59,7 @@ class Composer:
         model: str = "custom",
         temperature: float = DEFAULT_TEMPERATURE,
         top_p: float = DEFAULT_TOP_P,
+        guidance: float = DEFAULT_GUIDANCE,
         bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         self.engine = engine
@@ -65,6 +67,7 @@ class Composer:
         self.text_rows = engine.vocab_size - MUSIC_VOCAB_SIZE
         self.temperature = temperature
         self.top_p = top_p
+        self.guidance = guidance
         self.bounds = bounds
         self._tokenizer = tokenizer
         self._prompt_format = prompt_format
@@ -82,6 +85,7 @@ class Composer:
             model=model,
             temperature=sampling.get("temperature", DEFAULT_TEMPERATURE),
             top_p=sampling.get("top_p", DEFAULT_TOP_P),
+            guidance=sampling.get("guidance", DEFAULT_GUIDANCE),
             bounds=Bounds.recommended(sampling),
         )
 
@@ -131,6 +135,7 @@ class Composer:
         params = SamplingParams(
             temperature=self.temperature if settings.temperature is None else settings.temperature,
             top_p=self.top_p if settings.top_p is None else settings.top_p,
+            guidance=self.guidance if settings.guidance is None else settings.guidance,
         )
         ensemble = find_ensemble(prompt) if settings.parse else Ensemble()
         takes = [
@@ -184,6 +189,7 @@ class Composer:
             seed=take.seed,
             temperature=take.params.temperature,
             top_p=take.params.top_p,
+            guidance=take.params.guidance,
             seconds_asked=take.settings.seconds,
             model=self.model,
             engine=self.engine.name,

@@ -38,6 +38,7 @@ class Piece:
     seed: int
     temperature: float
     top_p: float
+    guidance: float
     seconds_asked: float | None
     model: str
     engine: str
@@ -97,6 +98,7 @@ class Piece:
             "seed": self.seed,
             "temperature": self.temperature,
             "top_p": self.top_p,
+            "guidance": self.guidance,
             "model": self.model,
             "engine": self.engine,
             "version": self.version,

@@ -19,6 +19,9 @@ DEFAULT_TEMPERATURE = 1.0
 """Recommended by the published checkpoint (its model card); for a model that recommends nothing else."""
 DEFAULT_TOP_P = 0.98
 """Likewise."""
+DEFAULT_GUIDANCE = 1.0
+"""Off; for a model that recommends nothing else."""
+MAX_GUIDANCE = 20.0
 DEFAULT_ENGINE = "auto"
 MAX_TAKES = 64
 MAX_SEED = 2**32 - 1
@@ -28,8 +31,8 @@ MAX_SEED = 2**32 - 1
 class Settings:
     """One checked wish. `seconds` None leaves the length to the model, within one window of its context.
 
-    `temperature` and `top_p` None take what the model recommends. `parse`: only instruments that fit those named in the
-    prompt are used.
+    `temperature`, `top_p` and `guidance` None take what the model recommends. `parse`: only instruments that fit those
+    named in the prompt are used.
     """
 
     seconds: float | None = DEFAULT_SECONDS
@@ -37,6 +40,7 @@ class Settings:
     seed: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+    guidance: float | None = None
     parse: bool = True
 
     def __post_init__(self) -> None:
@@ -53,6 +57,12 @@ class Settings:
             raise RequestError(f"temperature is {self.temperature:g}; allowed is 0 (greedy) to 10, 1.0 is usual")
         if self.top_p is not None and (math.isnan(self.top_p) or not 0.0 < self.top_p <= 1.0):
             raise RequestError(f"top-p is {self.top_p:g}; allowed is above 0 and at most 1, 0.98 is usual")
+
+        if self.guidance is not None and not 0.0 <= self.guidance <= MAX_GUIDANCE:
+            raise RequestError(
+                f"guidance is {self.guidance:g}; allowed is 0 (the text does not count) to {MAX_GUIDANCE:g}, 1 is off,"
+                " 1.5 to 3 is usual"
+            )
 
     def seeds(self) -> list[int]:
         """One seed per take: `seed`, `seed + 1`, …; drawn when no seed was given. Wraps around at `MAX_SEED`."""

@@ -93,7 +93,13 @@ class Take:
         """The request for the current window; its prompt is the text's ids and the events already known."""
         context = (encode(self._window.context) + self._text_rows).tolist()
         params = replace(self.params, max_tokens=self._constraint.max_tokens, seed=self._window_seed())
-        return Request(prompt_ids=self._prompt_ids + context, params=params, constraint=self._constraint)
+        start = self._prompt_ids[-1:]  # a prompt ends in the id that starts a piece; without its text it is that alone
+        return Request(
+            prompt_ids=self._prompt_ids + context,
+            unprompted_ids=start + context,
+            params=params,
+            constraint=self._constraint,
+        )
 
     def push(self, token_id: int) -> bool:
         """Note an id that the engine has drawn; True when it completes a note."""

@@ -6,8 +6,11 @@ that they share the meaning of budgets, constraints and seeds. Knows no model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from midi_llm.engines.base import Allowed, FinishReason, Request, Step
-from midi_llm.engines.sampling import FloatArray, draw, generator
+from midi_llm.engines.sampling import FloatArray, draw, generator, guided
 
 
 class OpenRequest:
@@ -20,6 +23,8 @@ class OpenRequest:
         self._everything = Allowed(start=0, stop=vocab_size)
         self._rng = generator(request.params.seed)
         self._produced = 0
+        self.last_id = -1
+        """The id drawn last."""
         if request.constraint is not None and request.constraint.finished:
             self.finish_reason = "stop"
 
@@ -28,9 +33,15 @@ class OpenRequest:
         constraint = self.request.constraint
         return self._everything if constraint is None else constraint.allowed()
 
-    def draw(self, allowed: Allowed, logits: FloatArray, extra_logits: FloatArray | None) -> Step:
-        """Draw the next id from the logits of `allowed` (see `sampling.draw`) and advance."""
-        return self.advance(draw(allowed, logits, extra_logits, self.request.params, self._rng))
+    def draw(self, allowed: Allowed, logits: Sequence[FloatArray], extra_logits: Sequence[FloatArray]) -> Step:
+        """Draw the next id and advance.
+
+        `logits` [stop - start] of `allowed` after each of the request's prompts; `extra_logits` likewise, empty where
+        there are no extra ids (see `sampling.draw`).
+        """
+        params = self.request.params
+        extra = guided(extra_logits, params.guidance) if extra_logits else None
+        return self.advance(draw(allowed, guided(logits, params.guidance), extra, params, self._rng))
 
     def advance(self, token_id: int) -> Step:
         """Accept `token_id` as the next id; `TokenError` from the constraint when it is not allowed."""
@@ -38,6 +49,7 @@ class OpenRequest:
         if constraint is not None:
             constraint.accept(token_id)
         self._produced += 1
+        self.last_id = token_id
         if constraint is not None and constraint.finished:
             self.finish_reason = "stop"
         elif self._produced >= self.request.params.max_tokens:
@@ -48,6 +60,33 @@ class OpenRequest:
         """End without a further id."""
         self.finish_reason = reason
         return Step(index=self.index, token_id=None, finish_reason=reason)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lane:
+    """A row of a batch: an open request and which of its prompts the row goes on from."""
+
+    take: OpenRequest
+    prompt: int
+
+    @property
+    def prompt_ids(self) -> Sequence[int]:
+        """The ids that the row begins with."""
+        return self.take.request.prompts[self.prompt]
+
+
+def lanes_of(takes: Sequence[OpenRequest]) -> list[Lane]:
+    """A row for each prompt of each request, in order."""
+    return [Lane(take=take, prompt=number) for take in takes for number in range(len(take.request.prompts))]
+
+
+def rows_of(lanes: Sequence[Lane]) -> list[tuple[OpenRequest, list[int]]]:
+    """Each request with its rows, its own prompt's first; in the order in which those come."""
+    if all(lane.prompt == 0 for lane in lanes):
+        return [(lane.take, [row]) for row, lane in enumerate(lanes)]
+    second = {lane.take.index: row for row, lane in enumerate(lanes) if lane.prompt}
+    own = [(row, lane.take) for row, lane in enumerate(lanes) if not lane.prompt]
+    return [(take, [row, second[take.index]] if take.index in second else [row]) for row, take in own]
 
 
 def permits(allowed: Allowed, token_id: int) -> bool:

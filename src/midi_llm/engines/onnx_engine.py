@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime as ort
 
 from midi_llm.engines.base import Allowed, Request, Step, check_requests
-from midi_llm.engines.decoding import OpenRequest
+from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, rows_of
 from midi_llm.engines.onnx_batch import OnnxBatch
 from midi_llm.engines.onnx_folder import HeadBlock, open_session, read_record
 from midi_llm.errors import CheckpointError, EngineError
@@ -93,37 +93,32 @@ class OnnxEngine:
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(hidden_BH), 0), dtype=np.float32)
 
     def _decode(self, takes: list[OpenRequest], cancel: threading.Event | None) -> Iterator[Step]:
-        rows = []
-        for take in takes:
-            if take.finish_reason is None:
-                rows.append(take)
-            else:
-                yield take.end(take.finish_reason)
-        if not rows or (yield from _cancelled(rows, cancel)):
+        yield from (take.end(take.finish_reason) for take in takes if take.finish_reason is not None)
+        lanes = lanes_of([take for take in takes if take.finish_reason is None])
+        if not lanes or (yield from _cancelled(lanes, cancel)):
             return
-        longest = max(len(take.request.prompt_ids) + take.request.params.max_tokens - 1 for take in rows)
-        batch = OnnxBatch(self._body, self._record, rows=len(rows), positions=longest)
-        hidden_BH = self._prefill(batch, rows)
-        while not (yield from _cancelled(rows, cancel)):
-            steps = self._draw(rows, hidden_BH)
-            yield from steps
-            for row in reversed(range(len(rows))):
-                if rows[row].finish_reason is not None:
-                    last = len(rows) - 1
+        longest = max(len(lane.prompt_ids) + lane.take.request.params.max_tokens - 1 for lane in lanes)
+        batch = OnnxBatch(self._body, self._record, rows=len(lanes), positions=longest)
+        hidden_BH = self._prefill(batch, lanes)
+        while not (yield from _cancelled(lanes, cancel)):
+            yield from self._draw(lanes, hidden_BH)
+            for row in reversed(range(len(lanes))):
+                if lanes[row].take.finish_reason is not None:
+                    last = len(lanes) - 1
                     if row != last:
                         batch.copy(last, row)
-                        rows[row], steps[row] = rows[last], steps[last]
-                    del rows[last], steps[last]
-            if not rows:
+                        lanes[row] = lanes[last]
+                    del lanes[last]
+            if not lanes:
                 return
-            hidden_BH = batch.step(self._embed([step.token_id for step in steps if step.token_id is not None]))
+            hidden_BH = batch.step(self._embed([lane.take.last_id for lane in lanes]))
 
-    def _prefill(self, batch: OnnxBatch, rows: list[OpenRequest]) -> FloatArray:
+    def _prefill(self, batch: OnnxBatch, lanes: list[Lane]) -> FloatArray:
         """Run each distinct prompt once; returns the last hidden state of every row [B, hidden]."""
         done: dict[tuple[int, ...], int] = {}
-        hidden_BH = np.empty((len(rows), self._record.hidden_size), dtype=np.float32)
-        for row, take in enumerate(rows):
-            prompt = tuple(take.request.prompt_ids)
+        hidden_BH = np.empty((len(lanes), self._record.hidden_size), dtype=np.float32)
+        for row, lane in enumerate(lanes):
+            prompt = tuple(lane.prompt_ids)
             if prompt in done:
                 batch.copy(done[prompt], row)
                 hidden_BH[row] = hidden_BH[done[prompt]]
@@ -132,21 +127,24 @@ class OnnxEngine:
                 done[prompt] = row
         return hidden_BH
 
-    def _draw(self, rows: list[OpenRequest], hidden_BH: FloatArray) -> list[Step]:
-        """Draw one id for every row; rows in the same head block share its product."""
-        steps: list[Step | None] = [None] * len(rows)
-        groups: dict[tuple[int, int], list[tuple[int, Allowed]]] = {}
-        for row, take in enumerate(rows):
-            allowed = take.allowed()
-            groups.setdefault(self._span(allowed), []).append((row, allowed))
+    def _draw(self, lanes: list[Lane], hidden_BH: FloatArray) -> list[Step]:
+        """Draw one id for every request; rows in the same head block share its product."""
+        takes = [(take, rows, take.allowed()) for take, rows in rows_of(lanes)]
+        groups: dict[tuple[int, int], list[int]] = {}
+        for _, rows, allowed in takes:
+            groups.setdefault(self._span(allowed), []).extend(rows)
+        logits: list[FloatArray] = [hidden_BH] * len(lanes)
         for (start, stop), members in groups.items():
-            whole = len(members) == len(rows)
-            group_BH = hidden_BH if whole else hidden_BH[[row for row, _ in members]]
-            logits_BV = self._logits(group_BH, start, stop)
-            for (row, allowed), logits_V in zip(members, logits_BV, strict=True):
-                extra = self._extra_logits(allowed.extra, hidden_BH[row])
-                steps[row] = rows[row].draw(allowed, logits_V[allowed.start - start : allowed.stop - start], extra)
-        return [step for step in steps if step is not None]
+            group_BH = hidden_BH[members] if members != list(range(len(lanes))) else hidden_BH
+            for row, logits_V in zip(members, self._logits(group_BH, start, stop), strict=True):
+                logits[row] = logits_V
+        steps = []
+        for take, rows, allowed in takes:
+            first = self._span(allowed)[0]
+            legal = [logits[row][allowed.start - first : allowed.stop - first] for row in rows]
+            extra = [self._extra_logits(allowed.extra, hidden_BH[row]) for row in rows] if allowed.extra else []
+            steps.append(take.draw(allowed, legal, extra))
+        return steps
 
     def _span(self, allowed: Allowed) -> tuple[int, int]:
         """Ids to compute for `allowed`: its whole head block, or the slice itself where no block holds it."""
@@ -155,9 +153,7 @@ class OnnxEngine:
                 return block.start, block.stop
         return allowed.start, allowed.stop
 
-    def _extra_logits(self, extra: tuple[int, ...], hidden_H: FloatArray) -> FloatArray | None:
-        if not extra:
-            return None
+    def _extra_logits(self, extra: tuple[int, ...], hidden_H: FloatArray) -> FloatArray:
         rows = self._extra_rows.get(extra)
         if rows is None:
             rows = self._open_weights().rows(self._record.head_tensor, np.asarray(extra, dtype=np.int64))
@@ -171,12 +167,11 @@ class OnnxEngine:
         return self._weights
 
 
-def _cancelled(rows: list[OpenRequest], cancel: threading.Event | None) -> Generator[Step, None, bool]:
-    """Yield the last step of every open row, and return True, once `cancel` is set."""
+def _cancelled(lanes: list[Lane], cancel: threading.Event | None) -> Generator[Step, None, bool]:
+    """Yield the last step of every open request, and return True, once `cancel` is set."""
     if cancel is None or not cancel.is_set():
         return False
-    for take in rows:
-        yield take.end("cancelled")
+    yield from (take.end("cancelled") for take, _ in rows_of(lanes))
     return True
 
 

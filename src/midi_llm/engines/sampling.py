@@ -9,6 +9,7 @@ exact in any order: the same logits and seed give the same id on every path. Kno
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,15 @@ def draw(
     position = draw_position(logits, params, rng)
     width = allowed.stop - allowed.start
     return allowed.start + position if position < width else allowed.extra[position - width]
+
+
+def guided(logits: Sequence[FloatArray], guidance: float) -> FloatArray:
+    """One set of logits [n] from those after the prompt, and after none where there are two (`SamplingParams`)."""
+    if len(logits) == 1:
+        return logits[0]
+    prompted, unprompted = logits
+    mixed: FloatArray = unprompted + np.float32(guidance) * (prompted - unprompted)
+    return mixed
 
 
 def draw_position(logits: FloatArray, params: SamplingParams, rng: np.random.Generator) -> int:

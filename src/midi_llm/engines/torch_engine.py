@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from midi_llm.engines.base import Request, Step, check_requests
-from midi_llm.engines.decoding import OpenRequest
+from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, rows_of
 from midi_llm.errors import CheckpointError, EngineError, MissingExtraError
 from midi_llm.weights import quiet_transformers
 
@@ -57,8 +57,8 @@ class TorchEngine:
         """Decode all `requests` side by side and yield their ids as they come."""
         self._open_model()
         check_requests(requests, vocab_size=self.vocab_size, max_positions=self.max_positions)
-        rows = [OpenRequest(index, request, vocab_size=self.vocab_size) for index, request in enumerate(requests)]
-        return self._decode(rows, cancel)
+        takes = [OpenRequest(index, request, vocab_size=self.vocab_size) for index, request in enumerate(requests)]
+        return self._decode(takes, cancel)
 
     def next_logits(
         self, token_ids: Sequence[int], *, start: int = 0, stop: int | None = None
@@ -79,38 +79,37 @@ class TorchEngine:
             raise EngineError("this engine was closed; open the checkpoint again")
         return self._model
 
-    def _decode(self, rows: list[OpenRequest], cancel: threading.Event | None) -> Iterator[Step]:
-        yield from (row.end("stop") for row in rows if row.finish_reason is not None)
-        rows = [row for row in rows if row.finish_reason is None]
-        if not rows:
+    def _decode(self, takes: list[OpenRequest], cancel: threading.Event | None) -> Iterator[Step]:
+        yield from (take.end("stop") for take in takes if take.finish_reason is not None)
+        lanes = lanes_of([take for take in takes if take.finish_reason is None])
+        if not lanes:
             return
-        batch = _Batch(self._open_model(), [row.request.prompt_ids for row in rows])
+        batch = _Batch(self._open_model(), [lane.prompt_ids for lane in lanes])
         while True:
             if cancel is not None and cancel.is_set():
-                yield from [row.end("cancelled") for row in rows]
+                yield from [take.end("cancelled") for take, _ in rows_of(lanes)]
                 return
-            steps = self._draw_all(rows, batch.last_hidden)
-            yield from steps
-            kept = [place for place, row in enumerate(rows) if row.finish_reason is None]
+            yield from self._draw_all(lanes, batch.last_hidden)
+            kept = [row for row, lane in enumerate(lanes) if lane.take.finish_reason is None]
             if not kept:
                 return
-            if len(kept) < len(rows):
-                rows, steps = [rows[place] for place in kept], [steps[place] for place in kept]
+            if len(kept) < len(lanes):
+                lanes = [lanes[row] for row in kept]
                 batch.keep(kept)
-            batch.advance([step.token_id for step in steps if step.token_id is not None])
+            batch.advance([lane.take.last_id for lane in lanes])
 
-    def _draw_all(self, rows: list[OpenRequest], hidden_BD: torch.Tensor) -> list[Step]:
-        """Draw one id for each row; rows that share a slice of the head share its product."""
-        legal = [row.allowed() for row in rows]
-        logits: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(rows)
-        for start, stop in {(allowed.start, allowed.stop) for allowed in legal}:
-            places = [place for place, allowed in enumerate(legal) if (allowed.start, allowed.stop) == (start, stop)]
-            for place, row_logits in zip(places, self._head(hidden_BD[places], start, stop), strict=True):
-                logits[place] = row_logits
+    def _draw_all(self, lanes: list[Lane], hidden_BD: torch.Tensor) -> list[Step]:
+        """Draw one id for each request; rows that share a slice of the head share its product."""
+        takes = [(take, rows, take.allowed()) for take, rows in rows_of(lanes)]
+        logits: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(lanes)
+        for start, stop in {(allowed.start, allowed.stop) for _, _, allowed in takes}:
+            members = [row for _, rows, one in takes for row in rows if (one.start, one.stop) == (start, stop)]
+            for row, row_logits in zip(members, self._head(hidden_BD[members], start, stop), strict=True):
+                logits[row] = row_logits
         steps = []
-        for place, (row, allowed) in enumerate(zip(rows, legal, strict=True)):
-            extra = self._extra(hidden_BD[place], allowed.extra) if allowed.extra else None
-            steps.append(row.draw(allowed, logits[place], extra))
+        for take, rows, allowed in takes:
+            extra = [self._extra(hidden_BD[row], allowed.extra) for row in rows] if allowed.extra else []
+            steps.append(take.draw(allowed, [logits[row] for row in rows], extra))
         return steps
 
     def _head(self, hidden_BD: torch.Tensor, start: int, stop: int) -> npt.NDArray[np.float32]:
