@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole way in miniature, in about 15 s on 2 CPU cores: music, data set, both stages, a checkpoint that composes.
+# The whole way in miniature, in about 20 s on 2 CPU cores: music, data set, both stages, a checkpoint that composes and
+# is evaluated.
 #   runs/smoke.sh [OUT_DIR]
 # Its music is composed by the bundled model, so that nothing is needed but this. Needs: pip install 'midi-llm[train,export]'.
 set -euo pipefail
@@ -20,3 +21,4 @@ rm -rf "$out/checkpoint"
 train stage2 --start-from "$out/stage1" --checkpoint "$out/checkpoint" --name smoke
 midi-llm export "$out/checkpoint" --precision int8
 midi-llm "a calm piece" --model "$out/checkpoint" --seconds 2 --force -o "$out/smoke.mid"
+midi-llm evaluate --model "$out/checkpoint" --limit 3 --seconds 4 --quiet --out "$out/report"

@@ -143,6 +143,16 @@ def test_a_small_folder_gives_some_of_its_pieces_for_validation(tmp_path: Path) 
     assert sorted(split for _, split in splits) == ["train", "train", "valid"]
 
 
+def test_without_row_sets_the_data_set_is_the_pieces_and_rows_may_follow(tmp_path: Path) -> None:
+    source = f"folder:{write_midis(tmp_path / 'midis', [1, 2, 3])}"
+    dataset = build(tiny_spec(source, row_sets=()), tmp_path / "ds")
+    assert not (tmp_path / "ds" / "tokenizer.json").exists()
+    assert dataset.row_sets == []
+    assert (tmp_path / "ds" / "card.html").is_file()
+    assert all("digests" in line or "manifest" in line for line in check_dataset(dataset))
+    assert build(tiny_spec(source), tmp_path / "ds").row_sets != []
+
+
 def test_too_few_pieces_are_a_clear_error(tmp_path: Path) -> None:
     folder = write_midis(tmp_path / "midis", [1])
     (folder / "broken.mid").write_bytes(b"no music")
@@ -154,8 +164,7 @@ def test_too_few_pieces_are_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "found"),
     [
-        ({"row_sets": ()}, "at least one is needed"),
-        ({"row_sets": row_sets("nano")[:1] * 2}, "each with a name of its own"),
+        ({"row_sets": row_sets("nano")[:1] * 2}, "each needs a name of its own"),
         ({"text_rows": 257}, "allowed are 258 ids or more"),
         ({"tokenizer_captions": 0}, "1 caption or more"),
         ({"seed": -1}, "a seed from 0 on"),

@@ -32,7 +32,7 @@ from midi_llm.data.rowsets import RowSetSpec, build_row_set, is_finished, open_d
 from midi_llm.data.shards import read_shards
 from midi_llm.data.sources.open import open_source
 from midi_llm.data.splits import VALID_SHARE, digest
-from midi_llm.data.stats import dataset_stats, shard_stats
+from midi_llm.data.stats import ShardStats, dataset_stats, shard_stats
 from midi_llm.data.tokenizer import FEWEST_TEXT_ROWS, CaptionSample, sample_captions, train_text_tokenizer
 from midi_llm.errors import DatasetError
 from midi_llm.prompt import load_tokenizer
@@ -63,8 +63,8 @@ class BuildSpec:
 
     def __post_init__(self) -> None:
         names = [row_set.name for row_set in self.row_sets]
-        if len(set(names)) < len(names) or not names:
-            raise DatasetError(f"row sets are called {names}; at least one is needed, each with a name of its own")
+        if len(set(names)) < len(names):
+            raise DatasetError(f"row sets are called {names}; each needs a name of its own")
         if self.text_rows < FEWEST_TEXT_ROWS or self.tokenizer_captions < 1 or self.seed < 0:
             raise DatasetError(
                 f"the tokenizer has {self.text_rows} ids, {self.tokenizer_captions} captions and seed {self.seed};"
@@ -78,6 +78,7 @@ def build(
     """Build, continue or complete the data set in `out`.
 
     Row sets may be added to a finished data set; other settings must stay, else `DatasetError` names what changed.
+    Without any, the data set is the pieces alone: enough to evaluate with.
     """
     for opened in (source_of, open_dataset, open_tokenizer):
         opened.cache_clear()  # by an earlier build in this process; its files may have changed
@@ -91,7 +92,7 @@ def build(
     dataset = _merge(spec, tasks, out)
     if (out / TOKENIZER_FILE).is_file():
         _check_tokenizer(spec, tokenizer, out)
-    else:
+    elif spec.row_sets:
         if tokenizer is None:
             sample = CaptionSample(captions=spec.tokenizer_captions, example=spec.row_sets[0].example, seed=spec.seed)
             captions = sample_captions(dataset, sample, workers=workers, ray=ray, on_done=on_done("tokenizer"))
@@ -204,11 +205,13 @@ def _check_tokenizer(spec: BuildSpec, given: str | None, out: Path) -> None:
 
 def write_card(dataset: Dataset, spec: BuildSpec) -> None:
     """Write the data card and the attributions: what is in the data set, for people."""
-    tokenizer = load_tokenizer(dataset.folder)
     shards = {f"{path.parent.name}/{path.name}": read_shards(path) for path in dataset.row_sets if is_finished(path)}
     name = next((name for name in reversed(shards) if name.endswith("/train")), None)
     examples: list[CardExample] = []
+    described: list[ShardStats] = []
     if name:
+        tokenizer = load_tokenizer(dataset.folder)
+        described = [shard_stats(name, one, tokenizer.decode) for name, one in shards.items()]
         order = np.random.default_rng(spec.seed).permutation(len(shards[name]))
         shown = (show_row(shards[name], row, tokenizer) for row in order.tolist())
         prompted = islice((row for row in shown if row.prompt), CARD_EXAMPLES)
@@ -218,7 +221,7 @@ def write_card(dataset: Dataset, spec: BuildSpec) -> None:
         title=dataset.folder.resolve().name,
         settings=json.loads((dataset.folder / BUILD_FILE).read_text(encoding="utf-8")),
         digest=dataset.manifest_sha256,
-        shards=[shard_stats(name, one, tokenizer.decode) for name, one in shards.items()],
+        shards=described,
         examples=examples,
     )
     attribution = attribution_markdown(dataset.rows)
