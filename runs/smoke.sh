@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole way in miniature, in about 20 s on 2 CPU cores: music, data set, both stages, a checkpoint that composes and
+# The whole way in miniature, in under half a minute on 2 CPU cores: music, data set, both stages, a checkpoint that composes and
 # is evaluated.
 #   runs/smoke.sh [OUT_DIR]
 # Its music is composed by the bundled model, so that nothing is needed but this. Needs: pip install 'midi-llm[train,export]'.
