@@ -104,7 +104,6 @@ def variants(shape: ModelShape, device: torch.device) -> list[tuple[str, TrainCo
 def our_steps(config: TrainConfig, rows: Rows, device: torch.device) -> tuple[Callable[[], None], float]:
     """One training step, and the operations that an id takes."""
     model = build_model(config).to(device)
-    forward = model
     if config.compute.compile:
         for layer in model.body.layers:
             layer.compile()
@@ -112,7 +111,7 @@ def our_steps(config: TrainConfig, rows: Rows, device: torch.device) -> tuple[Ca
     count = int((rows.slots >= 0).sum())
 
     def step() -> None:
-        (forward(rows.ids, rows.positions, rows.slots).sum() / count).backward()
+        (model(rows.ids, rows.positions, rows.slots).sum() / count).backward()
         take_step(model, optimizers, config.optim, 1.0)
 
     return step, flops_per_id(model, length=rows.ids.shape[1])

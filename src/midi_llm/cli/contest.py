@@ -164,17 +164,22 @@ def _floor(
     pieces: Pieces | None,
     seed: int,
 ) -> list[Entrant]:
-    """One of `BESIDE`. Real and shuffled music answer prompts of their own, the others those of the run."""
+    """One of `BESIDE`. Real and shuffled music answer prompts of their own, the others those of the run.
+
+    Pieces that are there already are asked for no length.
+    """
     if name == "random":
         return [Entrant(system=RandomGrammar(), plan=plan)]
     if name == "mismatched" and pieces is not None:
-        single = Plan(prompts=plan.prompts, seed=plan.seed, seconds=plan.seconds)
+        single = Plan(prompts=plan.prompts, seed=plan.seed)
         return [Entrant(system=mismatched(pieces, plan.prompts, seed=seed), plan=single)]
-    found = []
-    for real, prompts in ceiling:
-        system = real if name == "real" else shuffled(real, seed=seed)
-        found.append(Entrant(system=system, plan=Plan(prompts=tuple(prompts), seed=plan.seed, seconds=plan.seconds)))
-    return found
+    return [
+        Entrant(
+            system=real if name == "real" else shuffled(real, seed=seed),
+            plan=Plan(prompts=tuple(prompts), seed=plan.seed),
+        )
+        for real, prompts in ceiling
+    ]
 
 
 def _paper_set(args: argparse.Namespace) -> tuple[list[Prompt], Pieces]:
