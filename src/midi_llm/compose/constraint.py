@@ -1,8 +1,9 @@
 """`EventGrammar` (AMT ids) as an engine's `TokenConstraint` (token ids), and how a window came to its close.
 
-Token id = AMT id + `text_rows`. One thing is added to the grammar: where the piece may end, all later times stay
-allowed as well, and a time at or after the end closes the window (that id is not kept). So the last notes are drawn
-from the model's own distribution, cut at the length asked for, instead of being squeezed in before it.
+Token id = AMT id + `text_rows`. Two things are added to the grammar. Where the piece may end, all later times stay
+allowed as well, and one too late for a note closes the window (that id is not kept). And durations may always reach
+past the end: what is kept is cut there, while the engine goes on from what it drew. So the last notes come from the
+model's own distribution, cut at the length asked for, instead of being squeezed in before it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from midi_llm.compose.windows import SLIDE_TICKS, Limits
 from midi_llm.engines.base import Allowed
 from midi_llm.tokens.grammar import TRIPLET, EventGrammar
-from midi_llm.tokens.vocab import MAX_TIME_TICKS, SEPARATOR
+from midi_llm.tokens.vocab import DUR_OFFSET, MAX_DURATION_TICKS, MAX_TIME_TICKS, SEPARATOR
 
 Close = Literal["own", "asked", "full"]
 """`own`: the model ended the piece; `asked`: the length asked for is reached; `full`: the window can hold no more."""
@@ -44,7 +45,9 @@ class WindowConstraint:
         start, stop, rows = ids.start, ids.stop, self._text_rows
         self._may_start = start < stop
         mask = ids.mask
-        if SEPARATOR in ids.extra and self._may_start and stop == self._limits.end_ticks:
+        if self._slot == 1:
+            stop = DUR_OFFSET + MAX_DURATION_TICKS
+        elif self._offers_later_times():
             stop = MAX_TIME_TICKS
             if mask is not None:
                 mask = np.append(mask, np.ones(stop - ids.stop, np.bool_))
@@ -53,8 +56,10 @@ class WindowConstraint:
     def accept(self, token_id: int) -> None:
         """Advance by one id; raises `TokenError` when it was not allowed."""
         amt_id = token_id - self._text_rows
-        at_time_slot = len(self.amt_ids) % 3 == 0
-        if at_time_slot and self._limits.end_ticks <= amt_id < MAX_TIME_TICKS and self._offered_later_times():
+        at_time_slot = self._slot == 0
+        if self._slot == 1 and DUR_OFFSET <= amt_id < DUR_OFFSET + MAX_DURATION_TICKS:
+            amt_id = min(amt_id, self._grammar.allowed().stop - 1)
+        elif self._offers_later_times() and self._grammar.allowed().stop <= amt_id < MAX_TIME_TICKS:
             self.close = "asked"
             return
         self._grammar.accept(amt_id)
@@ -63,12 +68,20 @@ class WindowConstraint:
             self.close = self._why_closed()
         elif at_time_slot:
             self._now = amt_id
-        elif len(self.amt_ids) % 3 == 0 and not self._limits.is_last and self._now >= SLIDE_TICKS:
+        elif self._slot == 0 and not self._limits.is_last and self._now >= SLIDE_TICKS:
             self.close = "full"
 
-    def _offered_later_times(self) -> bool:
-        """Whether times at or after the end are allowed now."""
-        return self.allowed().stop == MAX_TIME_TICKS + self._text_rows
+    @property
+    def _slot(self) -> int:
+        """0: a time is next, 1: a duration, 2: a note."""
+        return len(self.amt_ids) % TRIPLET
+
+    def _offers_later_times(self) -> bool:
+        """Whether times that are too late for a note are allowed now: a note may begin, and the piece may end."""
+        if self._slot or self._limits.end_ticks == MAX_TIME_TICKS:
+            return False
+        ids = self._grammar.allowed()
+        return SEPARATOR in ids.extra and ids.start < ids.stop
 
     def _why_closed(self) -> Close:
         """After a SEPARATOR: the model's choice, or the only id that was left."""
