@@ -181,5 +181,5 @@ def test_what_is_counted_and_not_estimated_is_wholly_right(
 def test_validity_ranks_music_no_lower(other: str, measured: dict[str, dict[str, dict[str, Measured]]]) -> None:
     right, wrong = measured["validity"]["right"], measured["validity"][other]
     known = [name for name in right if not np.isnan(right[name].values).all()]
-    assert len(known) >= 9
+    assert len(known) >= 7
     assert all(score_of(right[name]) >= score_of(wrong[name]) for name in known)

@@ -285,7 +285,7 @@ def test_good_takes_rank_above_broken_ones() -> None:
         take(Score(), error="no MIDI file", **spoilt),
     ]
     bad = means(validity.evaluate(broken))
-    assert len(good) == 13
+    assert len(good) == 11
     assert all(good[name] > bad[name] for name in good)
 
 

@@ -69,11 +69,12 @@ DRIFT = _metric(
     "drift", "", None, "How much the density changes: |ln| of the notes in the last third over those in the first."
 )
 GROWTH = _metric("growth", "", None, "How the density changes: ln of the last third's notes over the first's.")
-FAULTY = _metric("faulty_notes", "share", "lower", "Pitched notes that are too short or strike a note that sounds.")
+FAULTY = _metric("faulty_notes", "share", None, "Pitched notes that are too short or strike a note that sounds.")
 SHORT = _metric("short_notes", "share", "lower", "Pitched notes shorter than 15 ms.")
 OVERLAPPING = _metric(
-    "overlapping_notes", "share", "lower", "Pitched notes that strike a pitch that still sounds in the same track."
+    "overlapping_notes", "share", None, "Pitched notes that strike a pitch that still sounds in the same track."
 )
+"""It describes: where two violins share a track, as in scores made of events, unisons overlap in real music too."""
 METRICS = (
     STRICT, REPAIRS, FAILED, EMPTY, ENDED, ENDED_OWN, ENDED_ASKED, LENGTH_ERROR, STUCK, SILENT, REPEATING, CROWDED,
     MAX_POLYPHONY, MEAN_POLYPHONY, DRIFT, GROWTH, FAULTY, SHORT, OVERLAPPING,
