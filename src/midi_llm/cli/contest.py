@@ -57,6 +57,7 @@ def open_contest(args: argparse.Namespace, dataset: Dataset | None) -> Contest:
     """Open the system under test and what `args.beside` names. Raises `RequestError` for what does not go together."""
     beside = _beside(args.beside, has_data=dataset is not None or args.preset == PAPER)
     seconds = _seconds(args)
+    _check_wishes(args, seconds)
     pieces: Pieces | None
     if args.preset == PAPER:
         prompts, real = _paper_set(args)
@@ -201,6 +202,21 @@ def _seconds(args: argparse.Namespace) -> float | None:
         return None if args.seconds == "auto" else float(args.seconds)
     asks = args.preset is None and not args.no_grammar and args.files is None and args.text2midi is None
     return args.default_seconds if asks else None
+
+
+def _check_wishes(args: argparse.Namespace, seconds: float | None) -> None:
+    """Raise `RequestError` for what every single take would be refused for."""
+    from midi_llm.compose.settings import Settings
+
+    Settings(seconds=seconds, seed=args.seed, temperature=args.temperature, top_p=args.top_p, guidance=args.guidance)
+    if args.no_grammar and seconds is not None:
+        raise RequestError(
+            "--no-grammar and --seconds do not go together: without the grammar no length can be asked for"
+        )
+    if args.race is not None and (args.files is not None or args.text2midi is not None):
+        raise RequestError("--race needs a model of this package; files and Text2midi have no engine here")
+    if args.limit is not None and args.limit < 1:
+        raise RequestError(f"--limit is {args.limit}; allowed is 1 or more")
 
 
 def _takes(system: System, args: argparse.Namespace) -> int:

@@ -137,13 +137,13 @@ def _evaluate(args: argparse.Namespace) -> int:
     from midi_llm.evaluate.report import report_html, report_markdown
 
     processes = workers(args)
-    # the race comes first, so that what it lacks is said before anything is composed
-    raced = race(args) if args.race is not None else []
     dataset = Dataset(args.data) if args.data is not None else None
     runs = _run_index(args.data)
     listen = listener(args)
     contest = open_contest(args, dataset)
     try:
+        # the race comes first, so that what it lacks is said before anything is composed
+        raced = race(args) if args.race is not None else []
         with step_bars(unit="", quiet=args.quiet) as on_step:
             sets = assess(
                 contest.entrants,
