@@ -36,9 +36,12 @@ def versions(*packages: str) -> str:
 
 def commit() -> str:
     """The commit of the working tree, with a mark when files differ from it."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return "no git"
     return done.stdout.strip() or "no commit"
 
 

@@ -5,7 +5,9 @@
 
 Ours is the model, loss and optimiser of `midi_llm.train` on rows of a prompt and random legal events; the peer is
 transformers' own model, loss and AdamW on the same rows, through Trainer where accelerate is installed and else in the
-loop that Trainer runs. Variants take turns, `--rounds` times; medians are shown. Weights are random.
+loop that Trainer runs. Variants take turns, `--rounds` times; medians are shown. Weights are random. Variants differ in
+the loss (ours in chunks, torch's, Liger's; among all ids or the slot's), torch.compile, activation checkpoints, four
+examples packed into a row, and twice the rows. A variant that does not fit or is not installed is named and left out.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,13 +27,12 @@ import torch
 from transformers import LlamaForCausalLM
 
 import machine
-from midi_llm.errors import MidiLLMError
-from midi_llm.tokens.vocab import AUTOREGRESS, DUR_OFFSET, MAX_NOTE, MAX_TIME_TICKS, NOTE_OFFSET
 from midi_llm.train.config import ComputeConfig, LossConfig, ModelShape, OptimConfig, TrainConfig
+from midi_llm.train.distributed import World, share_out
 from midi_llm.train.logbook import flops_per_id, utilisation
-from midi_llm.train.loss import target_slots
 from midi_llm.train.model import build_model, llama_config
 from midi_llm.train.optim import make_optimizers, take_step
+from training_rows import Rows, make_rows
 
 SHAPES = {
     "tiny": ModelShape(
@@ -43,70 +44,61 @@ SHAPES = {
         music_rows="plain",
     ),
 }  # fmt: skip
-PROMPT_IDS = 64
 WARM_UP = 2
 OPTIM = OptimConfig(lr=1e-4)
 
 
 @dataclass(frozen=True)
-class Rows:
-    """[B, L] ids, positions, and [B, L-1] slots."""
+class Variant:
+    """How ours trains: its settings, on rows that hold `packed` examples each, `times` the usual number of rows."""
 
-    ids: torch.Tensor
-    positions: torch.Tensor
-    slots: torch.Tensor
-
-
-def make_rows(shape: ModelShape, rows: int, length: int, device: torch.device) -> Rows:
-    """A prompt, AUTOREGRESS, and triplets with rising times."""
-    rng = np.random.default_rng(0)
-    text = shape.text_rows
-    events = (length - PROMPT_IDS - 1) // 3
-    ids = rng.integers(text, size=(rows, PROMPT_IDS + 1 + 3 * events))
-    ids[:, PROMPT_IDS] = text + AUTOREGRESS
-    ids[:, PROMPT_IDS + 1 :: 3] = text + np.sort(rng.integers(MAX_TIME_TICKS, size=(rows, events)), axis=1)
-    ids[:, PROMPT_IDS + 2 :: 3] = text + DUR_OFFSET + rng.integers(1000, size=(rows, events))
-    ids[:, PROMPT_IDS + 3 :: 3] = text + NOTE_OFFSET + rng.integers(MAX_NOTE, size=(rows, events))
-    ids_BL = torch.from_numpy(ids).to(device)
-    positions_BL = torch.arange(ids_BL.shape[1], device=device).expand_as(ids_BL)
-    inside_BL = torch.ones_like(ids_BL, dtype=torch.bool)
-    slots_BL = target_slots(ids_BL, positions_BL, inside_BL, text_rows=text, with_text=True)
-    return Rows(ids_BL, positions_BL, slots_BL)
+    config: TrainConfig
+    packed: int = 1
+    times: int = 1
 
 
-def ours(name: str, shape: ModelShape, **settings: object) -> tuple[str, TrainConfig]:
-    """A variant by name; `settings` are those of `LossConfig` and `ComputeConfig`."""
-    loss = {key: value for key, value in settings.items() if key in ("over", "kernel")}
+def ours(shape: ModelShape, *, packed: int = 1, times: int = 1, **settings: object) -> Variant:
+    """A variant; `settings` are those of `LossConfig` and `ComputeConfig`."""
+    loss = {key: value for key, value in settings.items() if key in ("over", "kernel", "chunk")}
     compute = {key: value for key, value in settings.items() if key not in loss}
     config = TrainConfig(
         name="speed", rows="", steps=1000, batch_rows=1, optim=OPTIM, shape=shape,
         loss=LossConfig(on_prompt=True, **loss), compute=ComputeConfig(**compute),
     )  # type: ignore[arg-type]  # fmt: skip
-    return name, config
+    return Variant(config, packed, times)
 
 
-def variants(shape: ModelShape, device: torch.device) -> list[tuple[str, TrainConfig]]:
-    found = [
-        ours("ours, all ids, chunked loss", shape, over="vocabulary", kernel="chunked"),
-        ours("ours, all ids, torch's fused loss", shape, over="vocabulary", kernel="torch"),
-        ours("ours, all ids, fused, compiled", shape, over="vocabulary", kernel="torch", compile=True),
-        ours(
-            "ours, all ids, fused, checkpoints", shape, over="vocabulary", kernel="torch", checkpoint_activations=True
-        ),
-        ours("ours, slot's ids", shape, over="slot"),
-        ours("ours, slot's ids, compiled", shape, over="slot", compile=True),
-    ]
-    if device.type == "cuda" and find_spec("liger_kernel"):
-        found.insert(2, ours("ours, all ids, Liger", shape, over="vocabulary", kernel="liger", compile=True))
-    return found
+def variants(shape: ModelShape, device: torch.device) -> dict[str, Variant]:
+    chunk = 8192 if device.type == "cuda" else 1024
+    others = {}
+    if hasattr(torch.nn.functional, "linear_cross_entropy"):
+        others["torch's fused loss"] = "torch"
+    if device.type == "cuda" and find_spec("liger_kernel") is not None:
+        others["Liger's loss"] = "liger"
+
+    def of_all(**settings: object) -> Variant:
+        return ours(shape, over="vocabulary", **{"kernel": "chunked", "chunk": chunk, **settings})
+
+    name = "ours, all ids, chunked loss"
+    return {
+        f"{name}, compiled": of_all(compile=True),
+        f"{name}, compiled, twice the rows": of_all(compile=True, times=2),
+        "ours, slot's ids, compiled": ours(shape, over="slot", compile=True),
+        name: of_all(),
+        f"{name}, compiled, packed by four": of_all(compile=True, packed=4),
+        f"{name}, compiled, activation checkpoints": of_all(compile=True, checkpoint_activations=True),
+        "ours, slot's ids": ours(shape, over="slot"),
+        **{
+            f"ours, all ids, {other}, compiled": of_all(kernel=kernel, compile=True) for other, kernel in others.items()
+        },
+    }
 
 
 def our_steps(config: TrainConfig, rows: Rows, device: torch.device) -> tuple[Callable[[], None], float]:
     """One training step, and the operations that an id takes."""
-    model = build_model(config).to(device)
-    if config.compute.compile:
-        for layer in model.body.layers:
-            layer.compile()
+    with device:
+        model = build_model(config)
+    model = share_out(model, World(device=device), config.compute)
     optimizers = make_optimizers(model, config.optim)
     count = int((rows.slots >= 0).sum())
 
@@ -120,7 +112,8 @@ def our_steps(config: TrainConfig, rows: Rows, device: torch.device) -> tuple[Ca
 def peer_steps(shape: ModelShape, rows: Rows, device: torch.device) -> Callable[[], None]:
     """What Trainer runs: bf16 autocast, the model's own loss over all ids, fused AdamW, clipping."""
     torch.manual_seed(0)
-    model = LlamaForCausalLM(llama_config(shape)).to(device)
+    with device:
+        model = LlamaForCausalLM(llama_config(shape))
     optimizer = torch.optim.AdamW(model.parameters(), lr=OPTIM.lr, fused=True)
 
     def step() -> None:
@@ -157,9 +150,9 @@ def trainer_seconds(shape: ModelShape, rows: Rows, device: torch.device, steps: 
             use_cpu=device.type == "cpu", report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
             optim="adamw_torch_fused",
         )  # fmt: skip
-        trainer = Trainer(
-            model=LlamaForCausalLM(llama_config(shape)), args=arguments, train_dataset=data, callbacks=[Clock()]
-        )
+        with device:
+            model = LlamaForCausalLM(llama_config(shape))
+        trainer = Trainer(model=model, args=arguments, train_dataset=data, callbacks=[Clock()])
         trainer.train()
     return list(np.diff(times)[WARM_UP - 1 :])
 
@@ -181,35 +174,59 @@ def timed(step: Callable[[], None], device: torch.device, steps: int) -> list[fl
     return seconds
 
 
-def measured(args: argparse.Namespace, device: torch.device) -> Iterator[tuple[str, list[float], float, float]]:
-    """(name, seconds of its steps over all rounds, operations an id, most GiB on the device) of each variant."""
+@dataclass
+class Found:
+    """Of one variant: seconds of its steps over all rounds, ids a step, operations an id, most GiB on the device."""
+
+    ids: int
+    flops: float
+    seconds: list[float]
+    memory: float = 0.0
+
+
+PEER = "Trainer" if find_spec("accelerate") else "transformers' model and loss, plain loop"
+
+
+def measured(args: argparse.Namespace, device: torch.device) -> dict[str, Found]:
+    """Every variant by its name, and `PEER`; those that do not fit are named on the way and left out."""
     shape = SHAPES[args.shape]
-    rows = make_rows(shape, args.rows, args.length, device)
-    found: dict[str, tuple[list[float], float, float]] = {}
-    peer = "Trainer" if find_spec("accelerate") else "transformers' model and loss, plain loop"
+    found: dict[str, Found] = {}
+    began = time.perf_counter()
     for _ in range(args.rounds):
-        for name, config in [*variants(shape, device), (peer, None)]:
-            gc.collect()
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
-                torch.cuda.reset_peak_memory_stats()
-            flops = 0.0
-            try:
-                if config is not None:
-                    step, flops = our_steps(config, rows, device)
-                    seconds = timed(step, device, args.steps)
-                elif peer == "Trainer":
-                    seconds = trainer_seconds(shape, rows, device, args.steps)
-                else:
-                    seconds = timed(peer_steps(shape, rows, device), device, args.steps)
-            except (torch.OutOfMemoryError, MidiLLMError) as error:
-                print(f"{name}: {str(error).splitlines()[0]}")
+        for name, variant in [(PEER, None), *variants(shape, device).items()]:
+            if args.seconds and time.perf_counter() - began > args.seconds:
+                print(f"{name}: left out, {args.seconds:.0f} s are over", flush=True)
                 continue
-            memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
-            before = found.get(name, ([], 0.0, 0.0))
-            found[name] = (before[0] + seconds, flops or before[1], max(before[2], memory))
-    for name, (seconds, flops, memory) in found.items():
-        yield name, seconds, flops, memory
+            try:
+                one = measure(args, shape, variant, device)
+            except Exception as error:  # noqa: BLE001 - the others go on, and the failure is named
+                print(f"{name}: {type(error).__name__}: {str(error).partition(chr(10))[0]}", flush=True)
+                continue
+            before = found.setdefault(name, Found(one.ids, one.flops, []))
+            before.seconds += one.seconds
+            before.memory = max(before.memory, one.memory)
+            print(f"{name}: {one.ids / statistics.median(one.seconds):,.0f} ids/s", flush=True)
+    return found
+
+
+def measure(args: argparse.Namespace, shape: ModelShape, variant: Variant | None, device: torch.device) -> Found:
+    """One round of one variant, or (None) of the peer."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    packed, times = (variant.packed, variant.times) if variant else (1, 1)
+    rows = make_rows(shape, args.rows * times, args.length, device, packed)
+    flops = 0.0
+    if variant is not None:
+        step, flops = our_steps(variant.config, rows, device)
+        seconds = timed(step, device, args.steps)
+    elif PEER == "Trainer":
+        seconds = trainer_seconds(shape, rows, device, args.steps)
+    else:
+        seconds = timed(peer_steps(shape, rows, device), device, args.steps)
+    memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
+    return Found(rows.ids.numel(), flops, seconds, memory)
 
 
 def main() -> None:
@@ -220,24 +237,27 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=5, help="of each variant in each round, after 2 that do not count")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, help="begin no variant after so many")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     if args.layers:
         SHAPES[args.shape] = replace(SHAPES[args.shape], layers=args.layers)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    results = list(measured(args, device))
-    peer = statistics.median(results[-1][1])
-    ids = args.rows * (PROMPT_IDS + 1 + 3 * ((args.length - PROMPT_IDS - 1) // 3))
+    results = measured(args, device)
+    peer = results.get(PEER)
     lines = [
         "| variant | seconds a step (least, most) | ids/s | against the peer | MFU | GiB |",
         "|---|---|---|---|---|---|",
     ]
-    for name, seconds, flops, memory in results:
-        middle = statistics.median(seconds)
-        mfu = utilisation(flops * ids, middle, 1) if flops else None
+    for name, one in results.items():
+        middle = statistics.median(one.seconds)
+        flops = one.flops or max(other.flops for other in results.values())  # the peer scores all ids too
+        mfu = utilisation(flops * one.ids, middle, 1)
+        ratio = one.ids / middle / (peer.ids / statistics.median(peer.seconds)) if peer else None
         lines.append(
-            f"| {name} | {middle:.3f} ({min(seconds):.3f}, {max(seconds):.3f}) | {ids / middle:,.0f}"
-            f" | {peer / middle:.2f} | {'' if mfu is None else f'{mfu:.1%}'} | {f'{memory:.1f}' if memory else ''} |"
+            f"| {name} | {middle:.3f} ({min(one.seconds):.3f}, {max(one.seconds):.3f}) | {one.ids / middle:,.0f}"
+            f" | {'' if ratio is None else f'{ratio:.2f}'} | {'' if mfu is None else f'{mfu:.1%}'}"
+            f" | {f'{one.memory:.1f}' if one.memory else ''} |"
         )
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     note = (

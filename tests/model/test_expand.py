@@ -3,17 +3,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from midi_llm.errors import CheckpointError, OutputError, RequestError
 from midi_llm.model.checkpoint import verify_checkpoint
-from midi_llm.model.expand import COVARIANCE_SCALE, Initialisation, expand_vocabulary
+from midi_llm.model.expand import COVARIANCE_SCALES, Initialisation, expand_vocabulary
 from midi_llm.prompt import PUBLISHED, PromptFormat, load_tokenizer
+from midi_llm.tokens.vocab import CONTROL_OFFSET, DUR_OFFSET, NOTE_OFFSET, REST
 
 WEIGHTS = "model.safetensors"
 EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -58,7 +60,7 @@ def text_folder(request: pytest.FixtureRequest) -> Path:
     return Path(request.getfixturevalue(f"{request.param}_text"))
 
 
-@pytest.mark.parametrize("init", ["mean_covariance", "random"])
+@pytest.mark.parametrize("init", ["mean_covariance", "structured", "random"])
 def test_old_rows_and_all_other_weights_keep_their_bits(
     text_folder: Path, tmp_path: Path, init: Initialisation
 ) -> None:
@@ -108,10 +110,67 @@ def test_mean_and_covariance_rows_follow_the_rows_of_their_own_table(untied_text
         np.testing.assert_allclose(np.cov(new.T), np.cov(old.T, bias=True), atol=0.05 * spread**2)
 
 
+@pytest.fixture(scope="module")
+def structured(untied_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return expand_vocabulary(untied_text, tmp_path_factory.mktemp("new") / "structured", init="structured")
+
+
+def squared_distances(folder: Path, name: str) -> tuple[float, torch.Tensor]:
+    """From the mean of the text rows: the text rows' mean square, and each music row's square."""
+    table = load_file(folder / WEIGHTS)[name].double()
+    squares = (table - table[:ROWS].mean(0)).square().sum(1)
+    return float(squares[:ROWS].mean()), squares[ROWS:]
+
+
 def test_the_default_scale_keeps_new_rows_close_to_the_mean(untied_text: Path, tmp_path: Path) -> None:
-    table = load_file(expand_vocabulary(untied_text, tmp_path / "new") / WEIGHTS)[EMBEDDINGS]
-    ratio = (table[ROWS:] - table[:ROWS].mean(0)).std() / (table[:ROWS] - table[:ROWS].mean(0)).std()
-    assert float(ratio) == pytest.approx(COVARIANCE_SCALE**0.5, rel=0.05)
+    text, music = squared_distances(expand_vocabulary(untied_text, tmp_path / "new"), EMBEDDINGS)
+    assert float(music.mean()) / text == pytest.approx(COVARIANCE_SCALES["mean_covariance"], rel=0.05)
+
+
+@pytest.mark.parametrize("name", [EMBEDDINGS, HEAD])
+def test_structured_rows_of_every_block_are_as_far_from_the_mean_as_the_scale_says(structured: Path, name: str) -> None:
+    text, music = squared_distances(structured, name)
+    for block in (music[:DUR_OFFSET], music[DUR_OFFSET:NOTE_OFFSET], music[NOTE_OFFSET:REST], music[CONTROL_OFFSET:]):
+        assert float(block.mean()) / text == pytest.approx(COVARIANCE_SCALES["structured"], rel=0.4)
+
+
+@pytest.mark.parametrize("name", [EMBEDDINGS, HEAD])
+def test_structured_rows_are_alike_as_far_as_they_share_parts(structured: Path, name: str) -> None:
+    rows = load_file(structured / WEIGHTS)[name][ROWS:].double()
+
+    def distance(one: int, other: int) -> float:
+        return float((rows[one] - rows[other]).norm())
+
+    assert distance(5000, 5001) < distance(5000, 5040) < distance(5000, DUR_OFFSET + 50)
+    assert distance(DUR_OFFSET + 500, DUR_OFFSET + 501) < distance(DUR_OFFSET + 10, DUR_OFFSET + 11)
+    piano, octave, violin = NOTE_OFFSET + 60, NOTE_OFFSET + 72, NOTE_OFFSET + 40 * 128 + 67
+    assert distance(piano, octave) < distance(piano, violin)
+    assert distance(piano, piano + CONTROL_OFFSET) < distance(piano, 5000 + CONTROL_OFFSET)
+
+
+def test_new_rows_take_no_more_of_text_s_probability_than_the_bound_says(untied_text: Path, tmp_path: Path) -> None:
+    """All text logits far below zero: random rows take everything (Hewitt 2021)."""
+    source = Path(shutil.copytree(untied_text, tmp_path / "source"))
+    tensors = load_file(source / WEIGHTS)
+    rng = np.random.default_rng(0)
+    head = rng.standard_normal((ROWS, 32)) * 0.5
+    head[:, 0] = -5
+    hidden = rng.standard_normal((50, 32))
+    hidden[:, 0] = 10
+    save_file(tensors | {HEAD: torch.from_numpy(head).float()}, source / WEIGHTS)
+    ratios: dict[str, float] = {}
+    for init in get_args(Initialisation):
+        table = load_file(expand_vocabulary(source, tmp_path / init, init=init) / WEIGHTS)[HEAD].double().numpy()
+        logits = hidden @ table.T
+        text, music = logits[:, :ROWS], logits[:, ROWS:]
+        assert (text < -30).all()
+        variances = text.var(axis=1)
+        assert variances.mean() > 6
+        worst = 55_030 / ROWS * np.exp(COVARIANCE_SCALES.get(init, 0.0) * variances / 2)
+        ratios[init] = float((np.exp(music).sum(1) / np.exp(text).sum(1) / worst).mean())
+    assert ratios["mean_covariance"] < 1
+    assert ratios["structured"] < 1
+    assert ratios["random"] > 1e6
 
 
 def test_random_rows_have_the_configured_spread_around_zero(untied_text: Path, tmp_path: Path) -> None:
@@ -149,10 +208,12 @@ def test_an_expanded_folder_is_refused_with_or_without_our_record(
 
 
 def test_bad_arguments_and_bad_sources_leave_nothing_behind(tied_text: Path, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="allowed is 'mean_covariance' or 'random'"):
+    with pytest.raises(RequestError, match="allowed is one of mean_covariance, structured, random"):
         expand_vocabulary(tied_text, tmp_path / "new", init="zeros")  # type: ignore[arg-type]
     with pytest.raises(RequestError, match="covariance_scale"):
         expand_vocabulary(tied_text, tmp_path / "new", covariance_scale=-1.0)
+    with pytest.raises(RequestError, match="random rows have none"):
+        expand_vocabulary(tied_text, tmp_path / "new", init="random", covariance_scale=0.1)
     source = Path(shutil.copytree(tied_text, tmp_path / "source"))
     (source / "tokenizer.json").unlink()
     with pytest.raises(CheckpointError, match=r"tokenizer\.json"):

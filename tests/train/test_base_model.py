@@ -13,7 +13,7 @@ from midi_llm.model.tiny import write_tiny_checkpoint  # noqa: E402
 from midi_llm.train.config import with_changes  # noqa: E402
 from midi_llm.train.export import export_stage  # noqa: E402
 from midi_llm.train.loop import Trainer  # noqa: E402
-from midi_llm.train.recipes import lora_1b_8gb, stage2_1b  # noqa: E402
+from midi_llm.train.recipes import lora_1b_8gb, stage2_1b, tiny_cpu  # noqa: E402
 from train.shard_folders import music_segment, write_rows  # noqa: E402
 
 SMALL = (
@@ -76,6 +76,43 @@ def test_adapters_may_train_the_music_rows_too(base, rows, tmp_path):
     name = "model.embed_tokens.weight"
     assert torch.equal(before[name][:text_rows], after[name][:text_rows])
     assert not torch.equal(before[name][text_rows:], after[name][text_rows:])
+
+
+def test_structured_rows_start_as_the_base_and_come_back_as_a_plain_table(base, rows, tmp_path):
+    """Untied in full, tied with adapters."""
+    info = verify_checkpoint(base)
+    changes = ["base_rows=structured", "compute.precision=fp32", "optim.lr=0.001"]
+    changes += ["lora.music_rows=true"] if info.tied else []
+    config = with_changes(lora_1b_8gb() if info.tied else stage2_1b(), [*SMALL, *changes])
+    trainer = Trainer(config, rows=rows, validation=rows, out=tmp_path / "out", base=base)
+    before = load_torch(base).state_dict()
+    assert all(
+        torch.equal(tensor.float(), before[name].float()) for name, tensor in trainer.model.llama_state().items()
+    )
+
+    first = trainer.validate()["bits_per_event"]
+    trainer.run()
+    assert trainer.validate()["bits_per_event"] < first
+    folder = export_stage(tmp_path / "out", tmp_path / "made", tokenizer=base, base=base, name="made")
+    assert verify_checkpoint(folder).tied == info.tied
+    after = load_torch(folder).state_dict()
+    tables = trainer.model.tables
+    ends = [("model.embed_tokens.weight", tables.inputs, tables.music_inputs, tables.input_structure)]
+    if not info.tied:
+        ends.append(("lm_head.weight", tables.output, tables.music_output, tables.output_structure))
+    for name, whole, own, structure in ends:
+        rows_ND = own if own is not None else whole[info.text_rows :]
+        with torch.no_grad():
+            total = (rows_ND + structure.music_rows()).bfloat16()
+        torch.testing.assert_close(after[name][info.text_rows :], total)
+        assert not torch.equal(total[9_000], before[name][info.text_rows + 9_000]), "what no row has moves by its parts"
+
+
+def test_structured_rows_go_with_a_base_whose_music_rows_train():
+    with pytest.raises(RequestError, match=r"trains no base but a shape; set shape.music_rows=structured"):
+        with_changes(tiny_cpu(), ["base_rows=structured"])
+    with pytest.raises(RequestError, match=r"no music row trains: set lora.music_rows=true"):
+        with_changes(lora_1b_8gb(), ["base_rows=structured"])
 
 
 def test_a_merged_adapter_computes_what_the_adapter_computed(base, rows, tmp_path):

@@ -78,6 +78,16 @@ def test_a_batch_says_where_segments_begin_whose_each_id_is_and_what_is_learned(
     torch.testing.assert_close(batch.slots >= 0, music[:, 1:])
 
 
+def test_whole_rows_are_the_same_with_more_padding(segments, tmp_path):
+    rows = write_rows(tmp_path, segments, length=200)
+    cut, whole = (train_batch(rows, np.array([0, 2]), with_text=True, whole=whole) for whole in (False, True))
+    length = cut.ids.shape[1]
+    assert whole.ids.shape[1] == 200 > length
+    for name, end in (("ids", length), ("positions", length), ("slots", length - 1), ("owners", length - 1)):
+        assert torch.equal(getattr(whole, name)[:, :end], getattr(cut, name)), name
+    assert (whole.slots[:, length - 1 :] == -1).all()
+
+
 def test_control_rows_are_trained_by_rows_with_controls_and_by_no_others(model, tmp_path):
     for kind, moved in (("plain", False), ("instrument", True)):
         shards = write_rows(tmp_path / kind, [[music_segment(3, notes=20, kind=kind)]])

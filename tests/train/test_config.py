@@ -58,7 +58,7 @@ def test_changes_reach_every_kind_of_setting():
         ("steps.more=1", "settings there are steps"),
         ("steps=x", "'x' is not a int"),
         ("optim.lr=nan", "'nan' is not a finite number"),
-        ("loss.kernel=fast", "allowed are auto, chunked, torch, liger"),
+        ("loss.kernel=fast", "allowed are chunked, torch, liger"),
         ("compute.compile=1", "allowed are true and false"),
         ("lora.rank=8", "the recipe tiny_cpu has no lora"),
         ("steps=0", "steps, batch_rows, validate_every, validation_rows, checkpoint_every from 1 on"),

@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
+from midi_llm.model.music_structure import PARTS, structure_features  # noqa: E402 - after the check for torch
 from midi_llm.tokens.vocab import (  # noqa: E402 - after the check for torch
     ADUR_OFFSET,
     ANOTE_OFFSET,
@@ -19,7 +20,7 @@ from midi_llm.tokens.vocab import (  # noqa: E402 - after the check for torch
     SEPARATOR,
 )
 from midi_llm.train.config import LossConfig  # noqa: E402
-from midi_llm.train.embedding import MusicEmbedding, TwoTables, fourier_features  # noqa: E402
+from midi_llm.train.embedding import MusicEmbedding, MusicStructure, TwoTables  # noqa: E402
 from midi_llm.train.loss import (  # noqa: E402
     DURATION,
     NOTE,
@@ -61,12 +62,45 @@ def test_a_drum_has_a_pitch_row_of_its_own(embedding):
     assert not torch.allclose(piano[60] - drums[60], piano[72] - drums[72])
 
 
-def test_fourier_features_have_length_one_and_tell_neighbours_apart():
-    features = fourier_features(torch.arange(10_000), 2, 20_000)
-    torch.testing.assert_close(features.norm(dim=1), torch.ones(10_000))
-    similar = features @ features[5000]
-    assert int(similar.argmax()) == 5000
-    assert similar[5001] < 0.999
+def test_parts_summed_block_by_block_are_features_times_parts(embedding):
+    state = embedding.state_dict()
+    parts = np.concatenate([state[name].numpy() for name in PARTS])
+    with torch.no_grad():
+        embedding.residual.zero_()
+        table = embedding.table()[TEXT_ROWS:]
+        structure = embedding.music_rows()
+    expected = structure_features(np.arange(MUSIC_VOCAB_SIZE)) @ parts
+    np.testing.assert_allclose(table.numpy(), expected, atol=1e-6)
+    expected[[REST, *range(SEPARATOR, MUSIC_VOCAB_SIZE)]] = 0
+    np.testing.assert_allclose(structure.numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_a_shared_structure_starts_as_the_table_and_learns_together(tied):
+    inputs, output = (torch.nn.Parameter(torch.randn(TEXT_ROWS + MUSIC_VOCAB_SIZE, 4)) for _ in range(2))
+    tables = TwoTables(inputs, None if tied else output, music_rows=MUSIC_VOCAB_SIZE)
+    tables.share_structure()
+    one, two = tables()
+    assert torch.equal(one, inputs)
+    assert torch.equal(two, inputs if tied else output)
+    two[TEXT_ROWS + 5000].sum().backward()  # one time
+    structure = tables.input_structure if tied else tables.output_structure
+    torch.optim.SGD(tables.parameters(), lr=0.1).step()
+    moved = (tables()[1] - two).detach()[TEXT_ROWS:].norm(dim=1)
+    assert moved[5000] > moved[5001] > moved[5100] > 0
+    assert moved[5000 + CONTROL_OFFSET] > 0
+    assert not moved[DUR_OFFSET:CONTROL_OFFSET].any(), "blocks share nothing"
+    assert structure.time_matrix.any()
+    torch.testing.assert_close(
+        tables()[1][TEXT_ROWS:], (inputs if tied else output)[TEXT_ROWS:] + structure.music_rows()
+    )
+
+
+def test_every_part_of_a_structure_gets_a_gradient_from_its_rows():
+    structure = MusicStructure(4, std=0.0)
+    assert not structure.music_rows().any()
+    structure.music_rows().sum().backward()
+    assert all(part.grad.any() for part in structure.parameters())
 
 
 EVENT = [5, DUR_OFFSET + 5, NOTE_OFFSET + 60]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from midi_llm.data.shards import read_shards
 from midi_llm.train.config import with_changes
@@ -39,7 +42,20 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     trainer.run(on_step=on_step)
+    if world.size > 1:
+        keep_threads_waiting()
     leave_world(world)
+
+
+def keep_threads_waiting() -> None:
+    """As a busy machine does now and then: threads of the group still wait for Python's lock when all is over.
+
+    They have to free the tensors, and the lock is held here until after the sums are done.
+    """
+    sys.setswitchinterval(60)
+    for _ in range(20):
+        dist.all_reduce(torch.ones(1), async_op=True)
+    ctypes.PyDLL(None).usleep(200_000)
 
 
 if __name__ == "__main__":

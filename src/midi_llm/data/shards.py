@@ -57,7 +57,7 @@ class ShardSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Some rows: `ids` [B, L], L the longest row's length, and their `segments` [s, 6], `row` counted in the batch."""
+    """Some rows: `ids` [B, L], and their `segments` [s, 6], `row` counted in the batch."""
 
     ids: npt.NDArray[np.int64]
     segments: npt.NDArray[np.int32]
@@ -78,8 +78,11 @@ class ShardSet:
     def __len__(self) -> int:
         return int(self._firsts[-1])
 
-    def batch(self, indices: npt.NDArray[np.integer]) -> Batch:
-        """The rows `indices`, in that order; raises `IndexError` for a row that is not there."""
+    def batch(self, indices: npt.NDArray[np.integer], *, whole: bool = False) -> Batch:
+        """The rows `indices`, in that order, cut to the longest one's ids unless `whole`.
+
+        Raises `IndexError` for a row that is not there.
+        """
         if len(indices) == 0 or indices.min() < 0 or indices.max() >= len(self):
             raise IndexError(f"rows {indices.tolist()} of {len(self)}")
         shards = np.searchsorted(self._firsts, indices, side="right") - 1
@@ -90,7 +93,7 @@ class ShardSet:
             own[:, ROW] = place
             rows.append(ids[row])
             segments.append(own)
-        length = max(int(own[-1, END]) for own in segments)
+        length = self.spec.length if whole else max(int(own[-1, END]) for own in segments)
         return Batch(ids=np.stack([row[:length] for row in rows]).astype(np.int64), segments=np.concatenate(segments))
 
 

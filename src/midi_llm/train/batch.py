@@ -5,7 +5,9 @@ In: a `ShardSet` and row numbers. Out: `TrainBatch`. Shapes: B rows, L ids, s se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +17,12 @@ from torch import Tensor
 from midi_llm.data.shards import END, ROW, START, ShardSet
 from midi_llm.train.loss import target_slots
 
+_TENSORS = ("ids", "positions", "slots", "owners")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainBatch:
-    """B rows cut to the longest one's L ids."""
+    """B rows of L ids each."""
 
     ids: Tensor
     """[B, L] token ids."""
@@ -37,14 +41,23 @@ class TrainBatch:
         return int((self.segments[:, END] - self.segments[:, START]).sum())
 
     def to(self, device: torch.device) -> TrainBatch:
-        """The same batch with its tensors on `device`."""
-        tensors = {name: getattr(self, name).to(device) for name in ("ids", "positions", "slots", "owners")}
+        """The same batch with its tensors on `device`; pinned memory is copied without waiting."""
+        return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> TrainBatch:
+        """The same batch in memory that a GPU can copy from by itself."""
+        return self._with_tensors(torch.Tensor.pin_memory)
+
+    def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> TrainBatch:
+        tensors: dict[str, Any] = {name: change(getattr(self, name)) for name in _TENSORS}
         return replace(self, **tensors)
 
 
-def train_batch(shards: ShardSet, indices: npt.NDArray[np.integer], *, with_text: bool) -> TrainBatch:
-    """Rows `indices` of `shards`; text is learned where `with_text` holds."""
-    batch = shards.batch(indices)
+def train_batch(
+    shards: ShardSet, indices: npt.NDArray[np.integer], *, with_text: bool, whole: bool = False
+) -> TrainBatch:
+    """Rows `indices` of `shards`, cut to the longest one's ids unless `whole`; text is learned where `with_text`."""
+    batch = shards.batch(indices, whole=whole)
     ids_BL, segments = torch.from_numpy(batch.ids), torch.from_numpy(batch.segments).long()
     places_L = torch.arange(ids_BL.shape[1])
     segment_BL = torch.zeros_like(ids_BL)

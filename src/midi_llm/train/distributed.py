@@ -25,11 +25,12 @@ from midi_llm.train.model import TrainableLlama
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
-    """Process `rank` of `size`, on `device`."""
+    """Process `rank` of `size`, on `device`; DDP adds gradients up in the group `gradients` (None: the default one)."""
 
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    gradients: dist.ProcessGroup | None = None
 
     @property
     def is_first(self) -> bool:
@@ -61,6 +62,7 @@ def join_world(*, timeout_seconds: float = TIMEOUT_SECONDS) -> World:
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     on_gpu = torch.cuda.is_available()
     device = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+    gradients = None
     if on_gpu:
         torch.cuda.set_device(device)
     if size > 1 and not dist.is_initialized():
@@ -71,7 +73,11 @@ def join_world(*, timeout_seconds: float = TIMEOUT_SECONDS) -> World:
         backend = "nccl" if on_gpu else "gloo"
         timeout = timedelta(seconds=timeout_seconds)
         dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=timeout)
-    return World(rank=int(os.environ.get("RANK", "0")), size=size, device=device)
+        # Who lets go of a gloo group last waits for its threads, and these for Python's lock where they have to free a
+        # tensor that Python made. DDP's reducer does not give the lock up meanwhile (torch 2.13): as the last holder
+        # of the default group it would wait for ever, so it gets a group that sees no such tensors.
+        gradients = None if on_gpu else dist.new_group(timeout=timeout)
+    return World(rank=int(os.environ.get("RANK", "0")), size=size, device=device, gradients=gradients)
 
 
 def leave_world(world: World) -> None:
@@ -93,7 +99,9 @@ def share_out(model: TrainableLlama, world: World, compute: ComputeConfig) -> nn
         return model
     if compute.strategy == "ddp":
         ids = [world.device.index] if world.device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=ids, gradient_as_bucket_view=True)
+        return DistributedDataParallel(
+            model, device_ids=ids, process_group=world.gradients, gradient_as_bucket_view=True
+        )
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if compute.precision == "bf16" else None, reduce_dtype=torch.float32
     )

@@ -9,7 +9,7 @@ whatever number of processes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +23,7 @@ from midi_llm.data.files import check_same, file_sha256
 from midi_llm.data.order import batch_indices
 from midi_llm.data.shards import ShardSet
 from midi_llm.errors import DatasetError, TrainingError
+from midi_llm.train.ahead import Ahead
 from midi_llm.train.batch import TrainBatch, train_batch
 from midi_llm.train.config import TrainConfig
 from midi_llm.train.distributed import World, share_out, without_exchange
@@ -89,10 +90,11 @@ class Trainer:
         stop = min(self.config.steps, until if until is not None else self.config.steps)
         flops = flops_per_id(self.model, length=self._rows.spec.length)
         first = self._world.is_first
-        with Logbook(self.out, step=self.step, tensorboard=tensorboard) if first else nullcontext() as logbook:
+        opened = Logbook(self.out, step=self.step, tensorboard=tensorboard) if first else nullcontext()
+        with opened as logbook, Ahead(self._step_batches, first=self.step, stop=stop) as batches:
             while self.step < stop:
                 began = time.perf_counter()
-                record = self._train_step()
+                record = self._train_step(batches.take(self.step))
                 seconds = time.perf_counter() - began
                 record |= {"seconds": round(seconds, 3), "ids_per_second": round(record["ids"] / seconds, 1)}
                 if (share := utilisation(flops * record["ids"], seconds, self._world.size)) is not None:
@@ -114,34 +116,26 @@ class Trainer:
         """Whether something that happens every so many steps happens after this one."""
         return any(count is not None and self.step % count == 0 for count in every)
 
-    def _train_step(self) -> dict[str, Any]:
-        """One optimiser step on the batch that `self.step` stands for."""
-        indices = batch_indices(
-            rows=len(self._rows),
-            batch_rows=self.config.batch_rows,
-            seed=self.config.seed,
-            step=self.step,
-            world_size=self._world.size,
-            rank=self._world.rank,
-        )
+    def _train_step(self, batches: Sequence[TrainBatch]) -> dict[str, Any]:
+        """One optimiser step on the parts of the batch that `self.step` stands for."""
+        scale = self.config.optim.scale(self.step, self.config.steps)
         try:
-            losses, ids = self._gradients(indices)
+            losses, ids = self._gradients(batches)
+            norm = float(take_step(self.model, self._optimizers, self.config.optim, scale))
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
             raise TrainingError(
-                f"no memory for step {self.step + 1} ({len(indices)} rows of up to {self._rows.spec.length} ids): lower"
-                " compute.micro_rows, set compute.checkpoint_activations=true, or use a smaller model; the last state"
-                " is kept"
+                f"no memory for step {self.step + 1} ({len(self._indices(self.step))} rows of up to"
+                f" {self._rows.spec.length} ids): lower compute.micro_rows, set compute.checkpoint_activations=true, or"
+                " use a smaller model; the last state is kept"
             ) from error
         loss = float(losses.nats.sum() / losses.counts.sum())
         if not np.isfinite(loss):
             raise TrainingError(
-                f"the loss is {loss} at step {self.step + 1}, rows {indices.tolist()}; the last state is kept: lower"
-                " optim.lr and run again in a new folder"
+                f"the loss is {loss} at step {self.step + 1}, rows {self._indices(self.step).tolist()}; the last state"
+                " is kept: lower optim.lr and run again in a new folder"
             )
-        scale = self.config.optim.scale(self.step, self.config.steps)
-        norm = take_step(self.model, self._optimizers, self.config.optim, scale)
         self.step += 1
         return {
             "stage": self.config.name,
@@ -155,29 +149,44 @@ class Trainer:
             "ids": ids,
         }
 
-    def _gradients(self, indices: npt.NDArray[np.int64]) -> tuple[SlotLoss, int]:
-        """Add up the gradients of the step; its loss over all processes, and how many ids were in its rows.
-
-        A process with m parts takes every m-th row in each, as m processes would: the sums are the same, bit for bit.
-        """
-        micro = self.config.compute.micro_rows or len(indices)
-        count = -(-len(indices) // micro)
-        batches = [self._batch(np.sort(indices[part::count])) for part in range(count)]
+    def _gradients(self, batches: Sequence[TrainBatch]) -> tuple[SlotLoss, int]:
+        """Add up the gradients of the step; its loss over all processes, and how many ids were in its rows."""
         counts = self._world.total(torch.stack([slot_counts(batch.slots) for batch in batches]).sum(dim=0))
         ids = self._world.total(torch.tensor(sum(batch.length for batch in batches), device=self._world.device))
         nats = torch.zeros(4, device=self._world.device)
         share = self._world.size / counts.sum()
         for number, batch in enumerate(batches):
-            with without_exchange(self._shared, number == count - 1):
+            with without_exchange(self._shared, number == len(batches) - 1):
                 sums = self._shared(batch.ids, batch.positions, batch.slots)
                 (sums.sum() * share).backward()
                 nats += sums.detach()
         return SlotLoss(nats=self._world.total(nats), counts=counts), int(ids)
 
-    def _batch(self, indices: npt.NDArray[np.int64]) -> TrainBatch:
-        """These rows, with or without their text to learn."""
-        batch = train_batch(self._rows, indices, with_text=self.config.loss.on_prompt)
-        return batch.to(self._world.device)
+    def _indices(self, step: int) -> npt.NDArray[np.int64]:
+        """Rows of the batch that `step` stands for: those of this process."""
+        return batch_indices(
+            rows=len(self._rows),
+            batch_rows=self.config.batch_rows,
+            seed=self.config.seed,
+            step=step,
+            world_size=self._world.size,
+            rank=self._world.rank,
+        )
+
+    def _step_batches(self, step: int) -> list[TrainBatch]:
+        """The parts of a step, on the device; with or without their text to learn.
+
+        A process with m parts takes every m-th row in each, as m processes would: the sums are the same, bit for bit.
+        """
+        indices = self._indices(step)
+        micro = self.config.compute.micro_rows or len(indices)
+        count = -(-len(indices) // micro)
+        on_prompt, whole = self.config.loss.on_prompt, self.config.compute.compile  # compiled for one length
+        batches = []
+        for part in range(count):
+            batch = train_batch(self._rows, np.sort(indices[part::count]), with_text=on_prompt, whole=whole)
+            batches.append((batch.pinned() if self._world.device.type == "cuda" else batch).to(self._world.device))
+        return batches
 
     def _check_rows(self, name: str, rows: ShardSet) -> None:
         """Raise `DatasetError` when the model cannot read these rows."""

@@ -126,6 +126,8 @@ def build_model(config: TrainConfig, *, base: Path | None = None) -> TrainableLl
         model.tables.requires_grad_(False)
         if config.lora.music_rows and isinstance(model.tables, TwoTables):
             model.tables.train_music_rows()
+    if config.base_rows == "structured" and isinstance(model.tables, TwoTables):
+        model.tables.share_structure()
     if config.compute.checkpoint_activations:
         for layer in model.body.layers:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)

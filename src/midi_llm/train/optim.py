@@ -29,10 +29,10 @@ def make_optimizers(model: TrainableLlama, config: OptimConfig) -> list[Optimize
     return made
 
 
-def take_step(model: TrainableLlama, optimizers: list[Optimizer], config: OptimConfig, scale: float) -> float:
-    """Clip, step with `scale` times the peak rates, forget the gradients; returns the norm before clipping.
+def take_step(model: TrainableLlama, optimizers: list[Optimizer], config: OptimConfig, scale: float) -> Tensor:
+    """Clip, step with `scale` times the peak rates, forget the gradients; returns the norm before clipping, a scalar.
 
-    Muon's steps have a size of their own, so only what AdamW has is clipped.
+    Muon's steps have a size of their own, so only what AdamW has is clipped. Waits for no device.
     """
     clipped = model.others() if config.matrix_lr is not None else [*model.matrices(), *model.others()]
     norm: Tensor = torch.nn.utils.clip_grad_norm_(clipped, config.clip_norm)
@@ -44,4 +44,4 @@ def take_step(model: TrainableLlama, optimizers: list[Optimizer], config: OptimC
             group["lr"] = (rate or 0.0) * scale
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    return float(norm)
+    return norm

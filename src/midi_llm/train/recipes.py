@@ -18,7 +18,8 @@ piles up 64 notes on an onset. In 95 % of training windows at most 6 + 3 notes p
 is less than a 32nd at 150 bpm. Of the melodic notes 0.5 % are shorter than 50 ms, of the drums 46 % (docs/log.md
 2026-11-24)."""
 
-_NANO_OPTIM = OptimConfig(lr=1.5e-3, matrix_lr=0.015, betas=(0.9, 0.98), eps=1e-10, weight_decay=0.01, warmup_steps=20)
+_NANO_OPTIM = OptimConfig(lr=4e-3, matrix_lr=0.03, betas=(0.9, 0.98), eps=1e-10, weight_decay=0.01, warmup_steps=50)
+_NANO_COMPUTE = ComputeConfig(compile=True)
 
 
 def stage1_1b() -> TrainConfig:
@@ -36,8 +37,8 @@ def stage1_1b() -> TrainConfig:
         steps=6_000,
         batch_rows=256,
         optim=OptimConfig(lr=2e-4, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.1, warmup_steps=200, schedule="cosine"),
-        loss=LossConfig(over="vocabulary", on_prompt=True),
-        compute=ComputeConfig(micro_rows=8, checkpoint_activations=True, compile=True),
+        loss=LossConfig(over="vocabulary", on_prompt=True, chunk=8192),
+        compute=ComputeConfig(micro_rows=8, compile=True),  # 50 GB in all
         validate_every=250,
         validation_rows=512,
         checkpoint_every=250,
@@ -59,7 +60,7 @@ def stage2_1b() -> TrainConfig:
         rows="stage2",
         steps=9_750,
         optim=replace(stage1.optim, lr=1e-4),
-        loss=LossConfig(over="vocabulary"),
+        loss=replace(stage1.loss, on_prompt=False),
         seed=2,
     )
 
@@ -91,31 +92,46 @@ def nano_stage1() -> TrainConfig:
     return TrainConfig(
         name="nano_stage1",
         rows="stage1",
-        steps=800,
-        batch_rows=16,
-        optim=replace(_NANO_OPTIM, lr=2e-3, matrix_lr=0.02, warmup_steps=50),
+        steps=564,
+        batch_rows=256,
+        optim=replace(_NANO_OPTIM, warmup_steps=100),
         loss=LossConfig(on_prompt=True),
+        compute=_NANO_COMPUTE,
         shape=ModelShape(),
+        validation_rows=256,
+        validate_every=200,
+        checkpoint_every=200,
         seed=1,
     )
 
 
 def nano_stage2() -> TrainConfig:
-    """Stage 2 of the bundled model: captioned windows at full length, loss on the music alone, constant rate."""
+    """Stage 2 of the bundled model: captioned windows, loss on the music alone, constant rate; many prompts a step."""
     return TrainConfig(
-        name="nano_stage2", rows="full", steps=860, batch_rows=4, optim=_NANO_OPTIM, shape=ModelShape(), seed=2
+        name="nano_stage2",
+        rows="short",
+        steps=1294,
+        batch_rows=128,
+        optim=_NANO_OPTIM,
+        compute=_NANO_COMPUTE,
+        shape=ModelShape(),
+        validation_rows=512,
+        validate_every=200,
+        checkpoint_every=200,
+        seed=2,
     )
 
 
-def nano_stage2_short() -> TrainConfig:
-    """Stage 2, continued on rows of half the length, so more prompts a step; the rate falls to zero over it."""
-    return TrainConfig(
-        name="nano_stage2_short",
-        rows="short",
-        steps=1340,
-        batch_rows=8,
-        optim=replace(_NANO_OPTIM, decay_from=0.3),
-        shape=ModelShape(),
+def nano_stage2_full() -> TrainConfig:
+    """Stage 2, continued on rows of full length, as pieces are composed; the rate falls to zero over it."""
+    return replace(
+        nano_stage2(),
+        name="nano_stage2_full",
+        rows="full",
+        steps=1016,
+        batch_rows=64,
+        optim=replace(_NANO_OPTIM, decay_from=0.0),
+        validation_rows=256,
         seed=3,
     )
 
@@ -153,7 +169,7 @@ def tiny_cpu() -> TrainConfig:
 RECIPES: Mapping[str, Callable[[], TrainConfig]] = {
     recipe.__name__: recipe
     for recipe in (
-        stage1_1b, stage2_1b, lora_1b_8gb, nano_stage1, nano_stage2, nano_stage2_short, nano_finetune, tiny_cpu,
+        stage1_1b, stage2_1b, lora_1b_8gb, nano_stage1, nano_stage2, nano_stage2_full, nano_finetune, tiny_cpu,
     )
 }  # fmt: skip
 """By name, as `midi-llm train` takes them."""

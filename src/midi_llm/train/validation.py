@@ -38,7 +38,8 @@ def validate(model: TrainableLlama, rows: ShardSet, config: TrainConfig, world: 
     at_once = config.compute.micro_rows or max(1, config.batch_rows // world.size)
     model.eval()
     for start in range(0, count, at_once):
-        batch = train_batch(rows, chosen[start : start + at_once], with_text=config.loss.on_prompt).to(world.device)
+        part = chosen[start : start + at_once]
+        batch = train_batch(rows, part, with_text=config.loss.on_prompt, whole=config.compute.compile).to(world.device)
         nats_BL = model.position_nats(batch.ids, batch.positions, batch.slots)
         whole.append(slot_loss(nats_BL, batch.slots))
         for group, column, names in groups:
