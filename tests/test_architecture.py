@@ -52,7 +52,7 @@ FORBIDDEN = {
 }
 """Arrows that the floors would allow and that must never be."""
 
-CONCRETE_ENGINES = {"midi_llm.engines.onnx_engine", "midi_llm.engines.torch_engine", "midi_llm.engines.replay"}
+CONCRETE_ENGINES = {f"midi_llm.engines.{name}" for name in ("onnx_engine", "torch_engine", "vllm_engine", "replay")}
 
 OUTSIDE = {
     "music": {"numpy"},

@@ -8,13 +8,14 @@ model's own distribution, cut at the length asked for, instead of being squeezed
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from midi_llm.compose.windows import SLIDE_TICKS, Limits
 from midi_llm.engines.base import Allowed
 from midi_llm.tokens.grammar import TRIPLET, EventGrammar
+from midi_llm.tokens.rules import rule_numbers
 from midi_llm.tokens.vocab import DUR_OFFSET, MAX_DURATION_TICKS, MAX_TIME_TICKS, SEPARATOR
 
 Close = Literal["own", "asked", "full"]
@@ -38,6 +39,10 @@ class WindowConstraint:
     def finished(self) -> bool:
         """True when the window is closed."""
         return self.close is not None
+
+    def rules(self) -> dict[str, Any]:
+        """What `allowed` follows from, for an engine that carries it out itself; the prompt ends in the context."""
+        return rule_numbers(self._grammar, text_rows=self._text_rows, opens_past_end=True)
 
     def allowed(self) -> Allowed:
         """The token ids that may come next."""

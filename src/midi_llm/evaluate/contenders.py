@@ -19,6 +19,7 @@ from midi_llm.engines.base import Allowed, Engine, Request, SamplingParams
 from midi_llm.errors import MissingExtraError
 from midi_llm.tokens.codec import decode
 from midi_llm.tokens.grammar import TRIPLET, EventGrammar
+from midi_llm.tokens.rules import rule_numbers
 from midi_llm.tokens.vocab import MAX_TIME_TICKS, MUSIC_VOCAB_SIZE, TICKS_PER_SECOND
 from midi_llm.weights import quiet_transformers
 
@@ -63,6 +64,10 @@ class PacedGrammar:
     def finished(self) -> bool:
         """True when the budget is spent and the piece closed."""
         return self._grammar.finished
+
+    def rules(self) -> dict[str, Any]:
+        """What `allowed` follows from, for an engine that carries it out itself."""
+        return rule_numbers(self._grammar, text_rows=self._rows, pace_events=FULL_NOTES)
 
     def allowed(self) -> Allowed:
         """The token ids that may come next."""
@@ -140,7 +145,17 @@ class TransformersContender:
         load: Any = transformers.AutoModelForCausalLM.from_pretrained
         with quiet_transformers():
             model = load(folder, dtype=getattr(torch, dtype), local_files_only=True, use_safetensors=True)
-        self._model: Any = model.to(device).eval()
+        self._open(model.to(device), prompt_ids, tokens)
+
+    @classmethod
+    def of_model(cls, model: Any, prompt_ids: Sequence[int], *, tokens: int = FULL_TOKENS) -> TransformersContender:
+        """A contender over a model that is open."""
+        contender = cls.__new__(cls)
+        contender._open(model, prompt_ids, tokens)
+        return contender
+
+    def _open(self, model: Any, prompt_ids: Sequence[int], tokens: int) -> None:
+        self._model: Any = model.eval()
         self._model.generation_config.eos_token_id = None
         self._prompt_ids = list(prompt_ids)
         self._tokens = min(tokens, model.config.max_position_embeddings + 1 - len(self._prompt_ids))
