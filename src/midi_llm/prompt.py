@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 RECORD_FILE = "midi_llm.json"
 TOKENIZER_FILE = "tokenizer.json"
 FORMAT_VERSION = 1
-"""Of `midi_llm.json`: {"format_version", "prompt": {"prefix", "suffix", "bos"}, "name"?, "training"?, "sampling"?}."""
+"""Of `midi_llm.json`: {"format_version", "prompt": {"prefix", "suffix", "bos", "restates"?}, "name"?, "training"?,
+"sampling"?}."""
 
 
 _BOUNDS = ("max_instruments", "max_polyphony", "polyphony_per_instrument", "min_gap_ticks", "min_melodic_ticks")
@@ -38,6 +39,8 @@ class PromptFormat:
     prefix: str
     suffix: str
     bos: bool
+    restates: bool = False
+    """Composing says the text's tempo, metre and key again at its end, as a caption does (compose/wishes.py)."""
 
     def render(self, text: str) -> str:
         """Return the whole prompt as text; raises `PromptError` for an empty text or control characters."""
@@ -162,9 +165,14 @@ def read_record(folder: Path) -> CheckpointRecord:
             f"{path} has format_version {version!r}; this program reads {FORMAT_VERSION}: update midi-llm or save again"
         )
     prompt, name, training = value.get("prompt"), value.get("name", ""), value.get("training", {})
-    kinds = {"prefix": str, "suffix": str, "bos": bool}
-    if not isinstance(prompt, dict) or any(not isinstance(prompt.get(key), kind) for key, kind in kinds.items()):
-        raise CheckpointError(f"{path} has prompt {prompt!r}; it needs prefix (text), suffix (text), bos (true/false)")
+    kinds = {"prefix": str, "suffix": str, "bos": bool, "restates": bool}
+    if not isinstance(prompt, dict) or any(
+        not isinstance(({"restates": False} | prompt).get(key), kind) for key, kind in kinds.items()
+    ):
+        raise CheckpointError(
+            f"{path} has prompt {prompt!r}; it needs prefix (text), suffix (text), bos (true/false) and may have"
+            " restates (true/false)"
+        )
     if not isinstance(name, str) or not isinstance(training, dict):
         raise CheckpointError(f"{path}: name must be text and training an object; correct the file")
     sampling = value.get("sampling", {})
@@ -178,13 +186,15 @@ def read_record(folder: Path) -> CheckpointRecord:
             f"{path} has sampling {sampling!r}; it may hold the numbers temperature, top_p, guidance and, whole,"
             f" {', '.join(_BOUNDS)}"
         )
-    known = PromptFormat(prefix=prompt["prefix"], suffix=prompt["suffix"], bos=prompt["bos"])
+    known = PromptFormat(**{key: prompt[key] for key in kinds if key in prompt})
     return CheckpointRecord(prompt=known, name=name, training=training, sampling=sampling)
 
 
 def write_record(folder: Path, record: CheckpointRecord) -> Path:
     """Write `midi_llm.json` into `folder` and return its path. `training` must be JSON values."""
-    prompt = {"prefix": record.prompt.prefix, "suffix": record.prompt.suffix, "bos": record.prompt.bos}
+    prompt = asdict(record.prompt)
+    if not record.prompt.restates:
+        del prompt["restates"]
     value: dict[str, Any] = {"format_version": FORMAT_VERSION, "prompt": prompt}
     if record.name:
         value["name"] = record.name

@@ -80,7 +80,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         f" {DEFAULT_GUIDANCE:g})",
     )
     add("--model", default=DEFAULT_MODEL, metavar="NAME|DIR|ID", help=f"see midi-llm models (default {DEFAULT_MODEL})")
-    add("--engine", default=DEFAULT_ENGINE, metavar="ENGINE", help="auto, onnx or torch (default auto)")
+    add("--engine", default=DEFAULT_ENGINE, metavar="ENGINE", help="auto, onnx, torch or vllm (default auto)")
     add("--no-parse", action="store_true", help="do not bind the take to the instruments that the prompt names")
     add("--json", action="store_true", help="print a JSON description of the takes instead of their paths")
     add("--keep-partial", action="store_true", help="on Ctrl-C save what has been composed so far")

@@ -58,7 +58,12 @@ def _register_system(parser: argparse.ArgumentParser) -> None:
     )
     add("--text2midi", metavar="DIR|ID", help="evaluate Text2midi's checkpoint")
     add("--name", metavar="NAME", help="what the report calls it")
-    add("--engine", default=DEFAULT_ENGINE, metavar="ENGINE", help="of --model: auto, onnx or torch (default auto)")
+    add(
+        "--engine",
+        default=DEFAULT_ENGINE,
+        metavar="ENGINE",
+        help="of --model: auto, onnx, torch or vllm (default auto)",
+    )
     add("--temperature", type=float, metavar="T", help="of --model (default: the model's own)")
     add("--top-p", type=float, metavar="P", help="of --model (default: the model's own)")
     add("--guidance", type=float, metavar="G", help="of --model (default: the model's own)")

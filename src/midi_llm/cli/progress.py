@@ -56,6 +56,13 @@ class Bar:
         self._bar.update(progress.seconds - (before.seconds if before else 0.0))
 
 
+def _tempo(piece: Piece) -> str:
+    if not piece.score.tempos:
+        return f"{piece.tempo:g} bpm in the file (no clear beat was heard)"
+    metre = piece.score.time_signatures[0]
+    return f"{piece.tempo:.4g} bpm, {metre.numerator}/{metre.denominator}"
+
+
 def describe(piece: Piece, path: object) -> str:
     """The summary of one piece, a few lines."""
     guided = "" if piece.guidance == 1 else f", guidance {piece.guidance:g}"
@@ -63,7 +70,7 @@ def describe(piece: Piece, path: object) -> str:
         f"{path}",
         f"  instruments  {', '.join(piece.instruments)}",
         f"  length       {piece.seconds:.1f} s, {piece.score.note_count} notes, {ENDINGS[piece.ending]}",
-        f"  tempo        {piece.tempo:g} bpm in the file (beats are not tracked yet)",
+        f"  tempo        {_tempo(piece)}",
         f"  seed         {piece.seed} ({piece.model}, {piece.engine}, temperature {piece.temperature:g},"
         f" top-p {piece.top_p:g}{guided})",
         f"  time taken   {piece.seconds_taken:.1f} s, RTF {piece.rtf:.1f}",

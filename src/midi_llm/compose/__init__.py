@@ -42,7 +42,7 @@ def compose(
     `seconds` is the length asked for (1 to 600; None: the model decides, within one window of its context). A `seed`
     is drawn when None; the piece records it. `temperature`, `top_p` and `guidance` None: as the model recommends;
     guidance above 1 makes the text count more and takes twice as long. `model` is a name, a folder or a hub id;
-    `engine` is auto, onnx or torch.
+    `engine` is auto, onnx, torch or vllm.
     `parse` keeps to the instruments that the prompt names (and to those that fit them).
     `on_progress` is called after every note; `cancel`, once set, returns what there is. Raises `MidiLLMError`s.
     """

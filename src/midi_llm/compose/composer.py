@@ -25,6 +25,9 @@ from midi_llm.compose.settings import (
     Settings,
 )
 from midi_llm.compose.take import Progress, Take
+from midi_llm.compose.timing import MOST_STRETCH, with_beats
+from midi_llm.compose.tonic import in_key
+from midi_llm.compose.wishes import NO_WISHES, Wishes, find_wishes, restate
 from midi_llm.engines.base import Engine, FinishReason, SamplingParams
 from midi_llm.engines.open import open_engine
 from midi_llm.model.catalog import resolve_model
@@ -74,7 +77,7 @@ class Composer:
 
     @classmethod
     def open(cls, model: str = DEFAULT_MODEL, *, engine: str = DEFAULT_ENGINE) -> Self:
-        """Open a model by name, folder or hub id with the engine auto, onnx or torch."""
+        """Open a model by name, folder or hub id with the engine auto, onnx, torch or vllm."""
         folder = resolve_model(model)
         info = verify_checkpoint(folder)
         sampling = read_record(folder).sampling
@@ -131,7 +134,8 @@ class Composer:
         When `cancel` is set the pieces hold what there is; takes that had not begun are missing from the list, except
         that there is always one piece.
         """
-        ids = self.prompt_ids(prompt)
+        wishes = find_wishes(prompt) if settings.parse else NO_WISHES
+        ids = self.prompt_ids(restate(prompt, wishes) if self._prompt_format.restates else prompt)
         params = SamplingParams(
             temperature=self.temperature if settings.temperature is None else settings.temperature,
             top_p=self.top_p if settings.top_p is None else settings.top_p,
@@ -147,6 +151,7 @@ class Composer:
                 params=params,
                 instruments=ensemble.pick(seed),
                 bounds=self.bounds,
+                room=1.0 if wishes.bpm is None else MOST_STRETCH,
                 text_rows=self.text_rows,
                 max_positions=self.engine.max_positions,
             )
@@ -158,7 +163,7 @@ class Composer:
                 break
             batch = takes[first : first + BATCH_TAKES]
             wall = self._run(batch, on_progress, cancel)
-            pieces += [self._piece(take, prompt, seconds) for take, seconds in zip(batch, wall, strict=True)]
+            pieces += [self._piece(take, prompt, wishes, seconds) for take, seconds in zip(batch, wall, strict=True)]
         return pieces
 
     def _run(self, takes: list[Take], on_progress: OnProgress | None, cancel: threading.Event | None) -> list[float]:
@@ -177,11 +182,14 @@ class Composer:
                     wall[number] = time.perf_counter() - began
         return wall
 
-    def _piece(self, take: Take, prompt: str, seconds_taken: float) -> Piece:
-        """The finished take as a `Piece`."""
+    def _piece(self, take: Take, prompt: str, wishes: Wishes, seconds_taken: float) -> Piece:
+        """The finished take as a `Piece`, at the tempo and in the key that were asked for."""
         events = remove_rests(take.events)
+        seconds = take.settings.seconds
+        score = in_key(with_beats(dequantize(tidy(events)), wishes, seconds=seconds), wishes.key)
+        is_cut = wishes.bpm is not None and seconds is not None and score.seconds >= seconds
         return Piece(
-            score=dequantize(tidy(events)),
+            score=score,
             events=events,
             windows=tuple(take.windows),
             text_rows=self.text_rows,
@@ -195,7 +203,7 @@ class Composer:
             engine=self.engine.name,
             version=VERSION,
             finish_reason=_finish_reason(take),
-            ending=take.ending or "cancelled",
+            ending="asked" if is_cut and take.ending == "own" else take.ending or "cancelled",
             reports=tuple(take.reports),
             seconds_taken=seconds_taken,
         )

@@ -30,7 +30,8 @@ class Piece:
 
     score: Score
     events: Events
-    """[n, 4]: time, duration in 10 ms ticks, instrument, pitch; no rests."""
+    """[n, 4]: time, duration in 10 ms ticks, instrument, pitch; no rests. As composed: `score` may be played faster or
+    slower and in another key, and is cut at the length asked for."""
     windows: tuple[tuple[int, ...], ...]
     """AMT ids as composed, per window of the context; times are relative to the window."""
     text_rows: int

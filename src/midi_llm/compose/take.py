@@ -62,6 +62,7 @@ class Take:
         params: SamplingParams,
         instruments: frozenset[int] | None = None,
         bounds: Bounds = DEFAULT_BOUNDS,
+        room: float = 1.0,
         text_rows: int,
         max_positions: int,
     ) -> None:
@@ -82,7 +83,8 @@ class Take:
         self._bounds = bounds
         self._text_rows = text_rows
         self._budget = max_positions - len(prompt_ids)
-        self._target = None if settings.seconds is None else length_ticks(settings.seconds)
+        self._target = None if settings.seconds is None else length_ticks(settings.seconds * room)
+        """In ticks: `room` times the length asked for, where the piece may be played faster than it is composed."""
         self._notes = 0
         self._seconds = 0.0
         self._arrived = 0
@@ -108,7 +110,7 @@ class Take:
         self._arrived += 1
         if slot == 0 and amt_id < MAX_TIME_TICKS:
             ticks = self._window.offset_ticks + amt_id
-            self._seconds = (ticks if self._target is None else min(ticks, self._target)) / TICKS_PER_SECOND
+            self._seconds = min(ticks / TICKS_PER_SECOND, self.settings.seconds or math.inf)
         is_note = slot == 2 and amt_id != REST
         self._notes += is_note
         return is_note

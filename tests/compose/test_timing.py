@@ -1,0 +1,80 @@
+"""Beats of finished pieces: heard, brought to the tempo asked for, written."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from midi_llm.compose.timing import MOST_STRETCH, stretch, with_beats
+from midi_llm.compose.wishes import NO_WISHES, Wishes
+from midi_llm.music.score import Note, Score, Track, note_array
+
+
+def band(bpm, beats=64):
+    """Kick on one, snare on three, a hat on every eighth; a bass note on each beat."""
+    beat = 60 / bpm
+    drums = [Note(time=b * beat, duration=0.1, pitch=36 if b % 4 == 0 else 38) for b in range(0, beats, 2)]
+    drums += [Note(time=h * beat / 2, duration=0.05, pitch=42) for h in range(2 * beats)]
+    bass = [Note(time=b * beat, duration=0.9 * beat, pitch=36 + (b // 4) % 2 * 5) for b in range(beats)]
+    drums.sort(key=lambda note: note.time)
+    return Score(
+        tracks=(Track(is_drum=True, notes=note_array(drums)), Track(program=33, notes=note_array(bass))),
+    )
+
+
+def onsets(score):
+    return np.concatenate([track.notes["time"] for track in score.tracks])
+
+
+def test_a_heard_tempo_is_written_and_no_note_moves():
+    score = band(100)
+    timed = with_beats(score, NO_WISHES, seconds=None)
+    assert timed.tempos[0].bpm == pytest.approx(100, rel=0.01)
+    assert (timed.time_signatures[0].numerator, timed.time_signatures[0].denominator) == (4, 4)
+    assert np.array_equal(onsets(timed), onsets(score))
+
+
+@pytest.mark.parametrize("asked", [90, 112])
+def test_a_piece_near_the_tempo_asked_for_is_played_at_it(asked):
+    score = band(100)
+    timed = with_beats(score, Wishes(bpm=asked), seconds=None)
+    assert timed.tempos[0].bpm == asked
+    assert onsets(timed) == pytest.approx(onsets(score) * 100 / asked, rel=0.01)
+    assert timed.tracks[1].notes["duration"] == pytest.approx(score.tracks[1].notes["duration"] * 100 / asked, rel=0.01)
+    beats = timed.tracks[1].notes["time"] * asked / 60
+    assert np.abs(beats - np.rint(beats)).max() < 0.05, "the music's beats are the file's"
+
+
+def test_a_tempo_too_far_away_changes_no_note():
+    score = band(100)
+    timed = with_beats(score, Wishes(bpm=140), seconds=None)
+    assert np.array_equal(onsets(timed), onsets(score))
+    assert timed.tempos[0].bpm == pytest.approx(100, rel=0.01)
+
+
+def test_half_and_double_tempo_count_the_same_notes():
+    assert stretch(150, 75) == 1
+    assert stretch(70, 140) == 1
+    assert stretch(96, 50) == pytest.approx(0.96)
+
+
+@given(st.floats(30, 260), st.floats(30, 260))
+def test_no_stretch_is_larger_than_allowed(heard, asked):
+    factor = stretch(heard, asked)
+    assert factor is None or 1 / MOST_STRETCH <= factor <= MOST_STRETCH
+
+
+def test_a_piece_is_cut_at_the_length_asked_for():
+    timed = with_beats(band(100), Wishes(bpm=90), seconds=19.5)
+    assert timed.seconds == pytest.approx(19.5)
+    for track in timed.tracks:
+        assert track.notes["time"].max() < 19.5
+        assert track.notes["duration"].min() >= 0.02 - 1e-9
+
+
+def test_notes_that_all_come_too_late_leave_no_empty_track():
+    late = Track(program=0, notes=note_array([Note(time=9.0, duration=1, pitch=60)]))
+    early = Track(program=1, notes=note_array([Note(time=1.0, duration=3, pitch=60)]))
+    timed = with_beats(Score(tracks=(early, late)), NO_WISHES, seconds=2)
+    assert [track.program for track in timed.tracks] == [1]
+    assert not timed.tempos, "nothing was heard, so nothing is written"
