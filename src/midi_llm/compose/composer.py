@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from midi_llm.compose.bounds import DEFAULT_BOUNDS, Bounds
 from midi_llm.compose.ensemble import Ensemble, find_ensemble
 from midi_llm.compose.piece import Piece
+from midi_llm.compose.playable import playable
 from midi_llm.compose.settings import (
     DEFAULT_ENGINE,
     DEFAULT_GUIDANCE,
@@ -186,7 +187,9 @@ class Composer:
         """The finished take as a `Piece`, at the tempo and in the key that were asked for."""
         events = remove_rests(take.events)
         seconds = take.settings.seconds
-        score = in_key(with_beats(dequantize(tidy(events)), wishes, seconds=seconds), wishes.key)
+        composed = dequantize(tidy(events))
+        score = playable(composed) if take.is_bound else composed
+        score = in_key(with_beats(score, wishes, seconds=seconds), wishes.key)
         is_cut = wishes.bpm is not None and seconds is not None and score.seconds >= seconds
         return Piece(
             score=score,

@@ -91,6 +91,11 @@ class Take:
         self._window = FIRST
         self._constraint = self._constrain(FIRST)
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether the text leaves it some instruments only."""
+        return self._allowed is not None
+
     def request(self) -> Request:
         """The request for the current window; its prompt is the text's ids and the events already known."""
         context = (encode(self._window.context) + self._text_rows).tolist()

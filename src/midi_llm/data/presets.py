@@ -1,8 +1,8 @@
 """Row sets by name: what the bundled model and the paper's model are trained on.
 
 In: a name, and changes such as ("stage2.rows", "400"). Out: `RowSetSpec`s. The small model's sizes are what one GPU
-learns from in some minutes, about 250 M ids; the large one's follow the paper (arXiv 2511.03942): 2,048 ids a row, about
-1.4 G music ids in stage 1 beside the text, 5.1 G ids in stage 2 with AMT's ten copies a piece.
+learns from in some minutes, about 250 M ids; the large one's follow the paper (arXiv 2511.03942): 2,048 ids a row,
+about 1.4 G music ids in stage 1 beside the text, 5.1 G ids in stage 2 with AMT's ten copies a piece.
 """
 
 from __future__ import annotations
