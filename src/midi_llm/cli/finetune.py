@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from midi_llm.cli.processor import settle
+
 if TYPE_CHECKING:
     from midi_llm.data.rowsets import RowSetSpec
     from midi_llm.model.checkpoint import CheckpointInfo
@@ -34,7 +36,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build, train and write OUT/model; started again it goes on. Progress goes to stderr, the folder to stdout."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin make a busy machine several times slower
+    settle()
     from midi_llm.cli.training import training_progress
     from midi_llm.data.build import BuildSpec, build
     from midi_llm.data.shards import read_shards

@@ -6,10 +6,11 @@ Under torchrun the same command trains in several processes.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from midi_llm.cli.processor import settle
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Train; progress goes to stderr, the folders written to stdout."""
     from midi_llm.errors import MissingExtraError, OutputError, RequestError
 
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin make a busy machine several times slower
+    settle()
     try:
         import torch
     except ImportError as error:
