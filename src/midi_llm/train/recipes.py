@@ -141,11 +141,11 @@ def nano_finetune() -> TrainConfig:
     return TrainConfig(
         name="nano_finetune",
         rows="short",
-        steps=60,
+        steps=40,
         batch_rows=8,
-        optim=replace(_NANO_OPTIM, lr=3e-4, matrix_lr=0.003, warmup_steps=5, decay_from=0.2),
-        validate_every=20,
-        checkpoint_every=20,
+        optim=replace(_NANO_OPTIM, lr=1.5e-4, matrix_lr=0.0015, warmup_steps=5, decay_from=0.2),
+        validate_every=10,
+        checkpoint_every=10,
         seed=5,
     )
 
