@@ -28,6 +28,11 @@ class OpenRequest:
         if request.constraint is not None and request.constraint.finished:
             self.finish_reason = "stop"
 
+    @property
+    def left(self) -> int:
+        """How many further ids the budget holds."""
+        return self.request.params.max_tokens - self._produced
+
     def allowed(self) -> Allowed:
         """Return the ids that may come next (all when there is no constraint)."""
         constraint = self.request.constraint

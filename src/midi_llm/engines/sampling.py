@@ -21,10 +21,10 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-_ONE = np.float32(2.0**40)  # the largest weight; 2^22 ids of it still sum without overflow in int64
+ONE = np.float32(2.0**40)  # the largest weight; 2^22 ids of it still sum without overflow in int64
 _SORTED_WHOLE = 1024  # so many candidates are sorted at once; more are narrowed by a sample first
 _SAMPLE, _SLACK = 512, 32
-_COLDEST = 1e-6  # smaller temperatures draw the same id and only risk overflow
+COLDEST = 1e-6  # smaller temperatures draw the same id and only risk overflow
 
 
 def generator(seed: int) -> np.random.Generator:
@@ -70,14 +70,19 @@ def draw_position(logits: FloatArray, params: SamplingParams, rng: np.random.Gen
     """Draw one position of `logits` [n]; -inf marks positions that are not allowed."""
     if logits.size == 0:
         raise EngineError("no id is allowed here; the constraint must end the request or allow at least one id")
-    if params.temperature == 0.0:
+    uniform = rng.random() if params.temperature > 0 else 0.0
+    return position_at(logits, uniform, temperature=params.temperature, top_p=params.top_p)
+
+
+def position_at(logits: FloatArray, uniform: float, *, temperature: float, top_p: float) -> int:
+    """The position of `logits` [n] that `uniform` (in [0, 1)) stands for; the likeliest at temperature 0."""
+    if temperature == 0.0:
         best = int(logits.argmax())  # the first of equals, and a NaN before any number
         _require_finite(float(logits[best]))
         return best
-    weights = integer_weights(logits, params.temperature)
-    uniform = rng.random()
-    if params.top_p < 1.0:
-        weights *= nucleus(weights, params.top_p)
+    weights = integer_weights(logits, temperature)
+    if top_p < 1.0:
+        weights *= nucleus(weights, top_p)
     return _inverse(weights, uniform)
 
 
@@ -87,9 +92,9 @@ def integer_weights(logits: FloatArray, temperature: float) -> IntArray:
     _require_finite(float(largest))
     with np.errstate(over="ignore", under="ignore"):
         scaled = logits - largest
-        scaled /= np.float32(max(temperature, _COLDEST))
+        scaled /= np.float32(max(temperature, COLDEST))
         np.exp(scaled, out=scaled)
-    scaled *= _ONE
+    scaled *= ONE
     weights: IntArray = scaled.astype(np.int64)
     return weights
 

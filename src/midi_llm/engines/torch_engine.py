@@ -1,16 +1,15 @@
-"""The reference engine: Hugging Face Llama weights run by transformers, ids in, ids out.
+"""The reference engine: Hugging Face Llama weights run by torch, ids in, ids out.
 
-In: a checkpoint folder. Out: the ids that `sampling.draw` picks from the logits of the legal slice alone: the head is
-sliced, `hidden [B, D] @ head[start:stop].T`. Prompts are padded on the left, with a mask and their own positions, and
-requests that end leave the batch. In float32 a request decodes to the same ids alone and in a batch, but for rounding
-(differences near 1e-6 in the logits, which matter only at a tie). Needs the extra `torch`.
-
-Shapes: B open requests, T prompt positions, K cached positions, D hidden size.
+In: a checkpoint folder. Out: ids. transformers reads the checkpoint; the step itself is `torch_ops` over a cache of
+fixed size, on CUDA one graph launch. The ids that are drawn stay on the device: while it computes the next hidden
+states, the host receives them, asks the constraints what may come next, and has the next drawing ready in time. In
+float32 a request decodes to the same ids alone and in a batch, but for rounding (differences near 1e-6 in the logits,
+which matter only at a tie). Needs the extra `torch`.
 """
 
 from __future__ import annotations
 
-import inspect
+import importlib.util
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,13 +19,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from midi_llm.engines.base import Request, Step, check_requests
+from midi_llm.engines.base import Allowed, Request, Step, check_requests
 from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, rows_of
 from midi_llm.errors import CheckpointError, EngineError, MissingExtraError
 from midi_llm.weights import quiet_transformers
 
 if TYPE_CHECKING:
     import torch
+
+    from midi_llm.engines.torch_batch import TorchBatch
+    from midi_llm.engines.torch_llama import Llama
+    from midi_llm.engines.torch_ops import Ops
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 
@@ -45,17 +48,31 @@ class TorchEngine:
             import torch
         except ImportError as error:
             raise MissingExtraError("torch", "torch") from error
-        self._device = _device(device)
-        chosen = dtype or ("bfloat16" if self._device.type == "cuda" else "float32")
+        place = _device(device)
+        chosen = dtype or ("bfloat16" if place.type == "cuda" else "float32")
         if chosen not in ("float32", "float16", "bfloat16"):
             raise EngineError(f"dtype {chosen!r} is not known; allowed are float32, float16 and bfloat16")
-        self._model: Any = _load(checkpoint_dir, getattr(torch, chosen)).to(self._device)
-        self.vocab_size = int(self._model.config.vocab_size)
-        self.max_positions = int(self._model.config.max_position_embeddings)
+        self._open(_load(checkpoint_dir, getattr(torch, chosen)).to(place))
+
+    @classmethod
+    def of_model(cls, model: Any, ops: Ops | None = None) -> TorchEngine:
+        """An engine over an open `LlamaForCausalLM`, where it is and in its number format."""
+        engine = cls.__new__(cls)
+        engine._open(model, ops)
+        return engine
+
+    def _open(self, model: Any, ops: Ops | None = None) -> None:
+        from midi_llm.engines.torch_llama import from_transformers
+
+        self._llama: Llama | None = from_transformers(model)
+        self._ops = ops or _ops(self._llama)
+        self._idle: list[TorchBatch] = []
+        self.vocab_size = int(model.config.vocab_size)
+        self.max_positions = int(model.config.max_position_embeddings)
 
     def stream(self, requests: Sequence[Request], *, cancel: threading.Event | None = None) -> Iterator[Step]:
         """Decode all `requests` side by side and yield their ids as they come."""
-        self._open_model()
+        self._weights()
         check_requests(requests, vocab_size=self.vocab_size, max_positions=self.max_positions)
         takes = [OpenRequest(index, request, vocab_size=self.vocab_size) for index, request in enumerate(requests)]
         return self._decode(takes, cancel)
@@ -64,126 +81,119 @@ class TorchEngine:
         self, token_ids: Sequence[int], *, start: int = 0, stop: int | None = None
     ) -> npt.NDArray[np.float32]:
         """Float32 logits [stop - start] of the ids `start..stop - 1` (None = all) that may follow `token_ids`."""
-        batch = _Batch(self._open_model(), [token_ids])
-        logits: npt.NDArray[np.float32] = self._head(
-            batch.last_hidden, start, self.vocab_size if stop is None else stop
-        )
-        return logits.reshape(-1)
+        import torch
+
+        llama = self._weights()
+        batch = self._batch(1, len(token_ids))
+        batch.fill(0, token_ids)
+        with torch.no_grad():
+            logits_V = (llama.head[start : self.vocab_size if stop is None else stop] @ batch.hidden[0]).float()
+        self._idle.append(batch)
+        found: npt.NDArray[np.float32] = logits_V.cpu().numpy()
+        return found
 
     def close(self) -> None:
         """Free the weights; the engine cannot be used afterwards."""
-        self._model = None
+        self._llama = None
+        self._idle.clear()
 
-    def _open_model(self) -> Any:
-        if self._model is None:
+    def _weights(self) -> Llama:
+        if self._llama is None:
             raise EngineError("this engine was closed; open the checkpoint again")
-        return self._model
+        return self._llama
+
+    def _batch(self, rows: int, positions: int) -> TorchBatch:
+        """A batch that is large enough: one that a stream before has left, or a new one in its place."""
+        from midi_llm.engines.torch_batch import TorchBatch
+
+        while self._idle:
+            batch = self._idle.pop()
+            if batch.rows >= rows and batch.positions >= positions:
+                return batch
+        return TorchBatch(self._weights(), self._ops, rows=rows, positions=positions)
 
     def _decode(self, takes: list[OpenRequest], cancel: threading.Event | None) -> Iterator[Step]:
         yield from (take.end("stop") for take in takes if take.finish_reason is not None)
         lanes = lanes_of([take for take in takes if take.finish_reason is None])
         if not lanes:
             return
-        batch = _Batch(self._open_model(), [lane.prompt_ids for lane in lanes])
+        batch = self._batch(
+            len(lanes), max(len(lane.prompt_ids) + lane.take.request.params.max_tokens for lane in lanes)
+        )
+        try:
+            yield from self._decode_in(batch, lanes, cancel)
+        finally:
+            if self._llama is not None:
+                self._idle.append(batch)
+
+    def _decode_in(self, batch: TorchBatch, lanes: list[Lane], cancel: threading.Event | None) -> Iterator[Step]:
+        from midi_llm.engines.torch_takes import TorchTakes
+
+        llama = self._weights()
+        _fill(batch, lanes)
+        drawing = TorchTakes(llama.head, self._ops, lanes)
         while True:
+            takes = [take for take, _ in rows_of(lanes)]
             if cancel is not None and cancel.is_set():
-                yield from [take.end("cancelled") for take, _ in rows_of(lanes)]
+                yield from [take.end("cancelled") for take in takes]
                 return
-            yield from self._draw_all(lanes, batch.last_hidden)
-            kept = [row for row, lane in enumerate(lanes) if lane.take.finish_reason is None]
-            if not kept:
-                return
-            if len(kept) < len(lanes):
-                lanes = [lanes[row] for row in kept]
-                batch.keep(kept)
-            batch.advance([lane.take.last_id for lane in lanes])
-
-    def _draw_all(self, lanes: list[Lane], hidden_BD: torch.Tensor) -> list[Step]:
-        """Draw one id for each request; rows that share a slice of the head share its product."""
-        takes = [(take, rows, take.allowed()) for take, rows in rows_of(lanes)]
-        logits: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)] * len(lanes)
-        for start, stop in {(allowed.start, allowed.stop) for _, _, allowed in takes}:
-            members = [row for _, rows, one in takes for row in rows if (one.start, one.stop) == (start, stop)]
-            for row, row_logits in zip(members, self._head(hidden_BD[members], start, stop), strict=True):
-                logits[row] = row_logits
-        steps = []
-        for take, rows, allowed in takes:
-            extra = [self._extra(hidden_BD[row], allowed.extra) for row in rows] if allowed.extra else []
-            steps.append(take.draw(allowed, [logits[row] for row in rows], extra))
-        return steps
-
-    def _head(self, hidden_BD: torch.Tensor, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """Logits [B, stop - start] in float32 from the rows `start..stop - 1` of the head alone."""
-        import torch
-
-        with torch.inference_mode():
-            return _numpy(hidden_BD @ self._model.lm_head.weight[start:stop].T)
-
-    def _extra(self, hidden_D: torch.Tensor, ids: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        import torch
-
-        with torch.inference_mode():
-            return _numpy(self._model.lm_head.weight[list(ids)] @ hidden_D)
+            drawing.draw(batch, [_checked(take.allowed()) for take in takes])
+            if batch.captures and any(take.left > 1 for take in takes):
+                batch.step(len(lanes))
+            ids = drawing.arrived(len(takes))
+            yield from [take.advance(token_id) for take, token_id in zip(takes, ids, strict=True)]
+            if any(take.finish_reason is not None for take in takes):
+                _leave(batch, lanes)
+                if not lanes:
+                    return
+                drawing.arrange(lanes)
+            if not batch.captures:
+                batch.step(len(lanes))
 
 
-class _Batch:
-    """The cache of the open requests, and the hidden state [B, D] at their last positions."""
-
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
-        import torch
-        from transformers import DynamicCache
-
-        self._body = model.model
-        self._device = model.lm_head.weight.device
-        self._cache = DynamicCache(config=model.config)
-        named = inspect.signature(self._body.forward).parameters
-        self._cache_argument = "cache" if "cache" in named else "past_key_values"  # renamed in transformers 5.24
-        width = max(len(prompt) for prompt in prompts)
-        ids_BT = torch.zeros((len(prompts), width), dtype=torch.long)
-        self._mask_BK = torch.zeros((len(prompts), width), dtype=torch.long)
-        for place, prompt in enumerate(prompts):
-            ids_BT[place, width - len(prompt) :] = torch.tensor(list(prompt), dtype=torch.long)
-            self._mask_BK[place, width - len(prompt) :] = 1
-        self._padded = any(len(prompt) < width for prompt in prompts)
-        self._mask_BK = self._mask_BK.to(self._device)
-        positions_BT = (self._mask_BK.cumsum(dim=1) - 1).clamp(min=0)
-        self.last_hidden = self._forward(ids_BT.to(self._device), positions_BT)
-
-    def advance(self, ids: Sequence[int]) -> None:
-        """Append one id to each request."""
-        import torch
-
-        ids_B1 = torch.tensor(ids, dtype=torch.long, device=self._device)[:, None]
-        positions_B1 = self._mask_BK.sum(dim=1, keepdim=True)
-        self._mask_BK = torch.cat((self._mask_BK, torch.ones_like(ids_B1)), dim=1)
-        self.last_hidden = self._forward(ids_B1, positions_B1)
-
-    def keep(self, places: Sequence[int]) -> None:
-        """Drop the requests that are not at `places`; padding that nobody needs any more stays, masked."""
-        import torch
-
-        with torch.inference_mode():
-            chosen = torch.tensor(places, dtype=torch.long, device=self._device)
-            self._mask_BK = self._mask_BK[chosen]
-            self._cache.batch_select_indices(chosen)
-
-    def _forward(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        with torch.inference_mode():
-            hidden: torch.Tensor = self._body(
-                input_ids=ids,
-                position_ids=positions,
-                attention_mask=self._mask_BK if self._padded else None,
-                use_cache=True,
-                **{self._cache_argument: self._cache},
-            ).last_hidden_state
-            return hidden[:, -1]
+def _fill(batch: TorchBatch, lanes: Sequence[Lane]) -> None:
+    """Run each distinct prompt once."""
+    done: dict[tuple[int, ...], int] = {}
+    for row, lane in enumerate(lanes):
+        prompt = tuple(lane.prompt_ids)
+        if prompt in done:
+            batch.copy(done[prompt], row)
+        else:
+            batch.fill(row, prompt)
+            done[prompt] = row
 
 
-def _numpy(logits: torch.Tensor) -> npt.NDArray[np.float32]:
-    array: npt.NDArray[np.float32] = logits.float().cpu().numpy()
-    return array
+def _leave(batch: TorchBatch, lanes: list[Lane]) -> None:
+    """Drop the lanes of requests that are finished; the last lane moves to where one is missing."""
+    for row in reversed(range(len(lanes))):
+        if lanes[row].take.finish_reason is not None:
+            if row < len(lanes) - 1:
+                batch.copy(len(lanes) - 1, row)
+                lanes[row] = lanes[-1]
+            del lanes[-1]
+
+
+def _checked(allowed: Allowed) -> Allowed:
+    if allowed.start >= allowed.stop and not allowed.extra:
+        raise EngineError("no id is allowed here; the constraint must end the request or allow at least one id")
+    return allowed
+
+
+def _ops(llama: Llama) -> Ops:
+    """The kernels where they run and give what plain torch gives on these weights, plain torch elsewhere."""
+    import torch
+
+    from midi_llm.engines.torch_ops import PlainOps, agrees
+
+    if llama.device.type != "cuda" or importlib.util.find_spec("triton") is None:
+        return PlainOps()
+    from midi_llm.engines.torch_kernels import KernelOps, fits
+
+    if not fits(llama):
+        return PlainOps()
+    kernels = KernelOps()
+    with torch.no_grad():
+        return kernels if agrees(kernels, llama) else PlainOps()
 
 
 def _device(name: str) -> torch.device:

@@ -1,0 +1,215 @@
+"""The step of the torch engine against transformers, and its order of work on a device that runs ahead of the host."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from midi_llm.engines import torch_batch
+from midi_llm.engines.base import Request, SamplingParams, generate
+from midi_llm.engines.torch_batch import TorchBatch
+from midi_llm.engines.torch_drawing import Draws, Scores, draw_positions
+from midi_llm.engines.torch_engine import TorchEngine
+from midi_llm.engines.torch_llama import from_transformers
+from midi_llm.engines.torch_ops import Ops, PlainOps, agrees
+from midi_llm.errors import CheckpointError, EngineError
+
+from .conftest import TEXT_ROWS, Free, SlotCycle
+
+START = 55_026 + TEXT_ROWS
+ROTATIONS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "linear": {"factor": 2.0},
+    "llama3": {
+        "factor": 32.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    },
+    "yarn": {"factor": 4.0, "original_max_position_embeddings": 64},
+}
+
+
+def model_of(rotation: str = "default", *, head_size: int = 16, **settings: Any) -> LlamaForCausalLM:
+    config = LlamaConfig(
+        vocab_size=300,
+        hidden_size=48,
+        intermediate_size=80,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        head_dim=head_size,
+        max_position_embeddings=512,
+        rope_parameters={"rope_type": rotation, "rope_theta": 10_000.0, **ROTATIONS.get(rotation, {"factor": 2.0})},
+        tie_word_embeddings=False,
+        **settings,
+    )
+    torch.manual_seed(3)
+    model = LlamaForCausalLM(config).train(False).requires_grad_(False)
+    for weight in model.parameters():
+        weight.mul_(4)  # attention that looks at something
+    return model
+
+
+def distance(model: LlamaForCausalLM, ops: Ops, *, steps: int = 3, starts: tuple[int, ...] = (1, 140, 37, 5)) -> float:
+    """Largest difference of hidden states from transformers', after steps over given ids in rows of unequal length."""
+    device = model.device
+    ids = torch.randint(300, (len(starts), 200), generator=torch.Generator().manual_seed(1))
+    batch = TorchBatch(from_transformers(model), ops, rows=len(starts), positions=200)
+    for row, start in enumerate(starts):
+        batch.fill(row, ids[row, :start].tolist())
+    for step in range(steps):
+        batch.ids[: len(starts)] = torch.stack([ids[row, start + step] for row, start in enumerate(starts)]).to(device)
+        batch.step(len(starts))
+    worst = 0.0
+    for row, start in enumerate(starts):
+        expected = model.model(ids[row : row + 1, : start + steps].to(device)).last_hidden_state[0, -1]
+        worst = max(worst, float((batch.hidden[row] - expected).abs().max()))
+    return worst
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS)
+def test_hidden_states_are_those_of_transformers_in_rows_of_unequal_length(rotation: str) -> None:
+    assert distance(model_of(rotation), PlainOps()) < 1e-4
+
+
+def test_a_variant_with_another_arithmetic_is_refused() -> None:
+    for settings, found in (
+        ({"attention_bias": True}, "attention_bias is True"),
+        ({"mlp_bias": True}, "mlp_bias is True"),
+        ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
+        ({"rotation": "dynamic"}, "rope_type is 'dynamic'"),
+    ):
+        with pytest.raises(CheckpointError, match=found):
+            from_transformers(model_of(**settings))  # type: ignore[arg-type]
+
+
+def test_logits_that_are_no_numbers_are_an_error(tiny_checkpoint: Path) -> None:
+    model = LlamaForCausalLM.from_pretrained(tiny_checkpoint)
+    with torch.no_grad():
+        model.model.norm.weight.fill_(torch.nan)
+    request = Request(prompt_ids=[1], params=SamplingParams(max_tokens=3), constraint=Free())
+    with pytest.raises(EngineError, match="no logit of the allowed ids is finite"):
+        generate(TorchEngine.of_model(model), [request])
+
+
+class Replayed:
+    """In place of a CUDA graph: the recorded step is run."""
+
+    def __init__(self, step: Callable[[], None]) -> None:
+        self.replay = step
+
+
+@pytest.fixture
+def runs_ahead(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The order of work on CUDA, on this processor: rows in powers of two, steps before ids are known to the host."""
+    captured: list[tuple[int, int]] = []
+    construct = TorchBatch.__init__
+
+    def init(self: TorchBatch, *args: Any, rows: int, **settings: Any) -> None:
+        construct(self, *args, rows=1 << (rows - 1).bit_length(), **settings)
+        self.captures = True
+
+    def capture(self: TorchBatch, rows: int, limit: int) -> Replayed:
+        captured.append((rows, limit))
+        return Replayed(lambda: self._run(rows, limit))
+
+    monkeypatch.setattr(torch_batch.TorchBatch, "__init__", init)
+    monkeypatch.setattr(torch_batch.TorchBatch, "_capture", capture)
+    return captured
+
+
+def requests() -> list[Request]:
+    def take(seed: int, tokens: int, *, prompt: int = 4, closes_after: int | None = None, **params: float) -> Request:
+        return Request(
+            prompt_ids=[*range(1, prompt), START],
+            unprompted_ids=[START],
+            params=SamplingParams(seed=seed, max_tokens=tokens, **params),
+            constraint=SlotCycle(closes_after=closes_after, must_close=closes_after is not None),
+        )
+
+    return [
+        take(1, 40, prompt=250),
+        take(2, 9, temperature=0.0),
+        take(3, 30, guidance=2.0, closes_after=3),
+        take(4, 21, guidance=0.5, top_p=0.5, prompt=9),
+        take(5, 5, top_p=1.0),
+        Request(prompt_ids=[7], params=SamplingParams(max_tokens=17, seed=6)),
+    ]
+
+
+def test_running_ahead_gives_the_same_ids(
+    tiny_checkpoint: Path, runs_ahead: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = TorchEngine(tiny_checkpoint, device="cpu")
+    first, again = generate(ahead, requests()), generate(ahead, requests())
+    rows = [count for count, _ in runs_ahead]
+    assert rows == sorted(rows, reverse=True)
+    assert set(rows) == {8, 4, 1}  # eight lanes for six requests, two of them guided; captured once for both runs
+    assert len(set(runs_ahead)) == len(runs_ahead)
+    monkeypatch.undo()
+    plain = TorchEngine(tiny_checkpoint, device="cpu")
+    assert first == again == generate(plain, requests())
+    assert [len(completion.token_ids) for completion in first] == [40, 9, 10, 21, 5, 17]
+
+
+def test_running_ahead_can_be_cancelled_and_the_engine_serves_on(
+    tiny_checkpoint: Path, runs_ahead: list[tuple[int, int]]
+) -> None:
+    engine = TorchEngine(tiny_checkpoint, device="cpu")
+    cancel, ids = threading.Event(), []
+    for step in engine.stream(requests()[:1], cancel=cancel):
+        ids.append(step.token_id)
+        if len(ids) == 6:
+            cancel.set()
+    assert ids[-1] is None
+    assert ids[:-1] == generate(engine, requests()[:1])[0].token_ids[: len(ids) - 1]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("starts", [(5,), (1, 140), (1, 140, 37, 5), (1, 140, 37, 5, 6, 7, 8, 99)], ids=len)
+def test_kernels_compute_what_plain_torch_does(starts: tuple[int, ...]) -> None:
+    pytest.importorskip("triton")
+    from midi_llm.engines.torch_kernels import KernelOps
+
+    model = model_of("llama3", head_size=32).to("cuda")
+    for ops in (PlainOps(), KernelOps()):
+        assert distance(model, ops, starts=starts) < 2e-4
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("width", [1, 900, 10_001, 16_513])
+def test_the_drawing_kernel_draws_what_plain_torch_draws(width: int) -> None:
+    pytest.importorskip("triton")
+    from midi_llm.engines.torch_draw_kernel import draw
+
+    generator = torch.Generator("cuda").manual_seed(0)
+    logits = (torch.randn((32, width), device="cuda", generator=generator) * 8).round() / 8
+    ones = torch.ones((32, 1), device="cuda")
+    uniform = torch.rand((32, 1), dtype=torch.float64, device="cuda", generator=generator)
+    for temperature, top_p in ((0.0, 1.0), (1.0, 0.9), (0.5, 1.0)):
+        how = Draws(temperature=ones * temperature, top_p=ones.double() * top_p, uniform=uniform)
+        assert draw(Scores(logits=logits, start=0), how).tolist() == draw_positions(logits, how).tolist()
+
+
+class Broken(PlainOps):
+    """As kernels would be that a device or a compiler gets wrong."""
+
+    def __init__(self, fault: float) -> None:
+        super().__init__()
+        self._fault = fault
+
+    def layer(self, llama: Any, number: int, x_BD: torch.Tensor, cache: Any, limit: int) -> torch.Tensor:
+        return super().layer(llama, number, x_BD, cache, limit) * (1 + self._fault * torch.arange(x_BD.shape[1]))
+
+
+@pytest.mark.parametrize(("fault", "trusted"), [(0.0, True), (1e-4, True), (0.1, False), (float("nan"), False)])
+def test_kernels_are_trusted_only_where_they_give_what_plain_torch_gives(fault: float, trusted: bool) -> None:
+    with torch.no_grad():
+        assert agrees(Broken(fault), from_transformers(model_of())) is trusted
