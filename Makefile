@@ -27,7 +27,7 @@ compose: $(VENV)/.core
 export PROMPT
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # vLLM's own modules warn on import, so warnings are no errors here
 test-vllm: $(VLLM_VENV)/.installed

@@ -13,6 +13,15 @@ from midi_llm.model.tiny import write_tiny_checkpoint
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the models are so small that threads only wait
 
+LONG = ("test_processes.py", "test_loop.py", "test_base_model.py", "test_assess.py", "test_expand.py", "test_build.py")
+"""Files that take longest, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files start first, so that at the end no process works on one while the others have nothing left to do."""
+    rank = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONG)))
+
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:

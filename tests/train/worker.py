@@ -7,7 +7,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,18 @@ import torch.distributed as dist
 
 from midi_llm.data.shards import read_shards
 from midi_llm.train.config import with_changes
-from midi_llm.train.distributed import join_world, leave_world
+from midi_llm.train.distributed import World, join_world, leave_world
 from midi_llm.train.loop import Trainer
 from midi_llm.train.recipes import tiny_cpu
+
+
+def tiny_trainer(rows: Path, out: Path, changes: Sequence[str], world: World | None = None) -> Trainer:
+    """The run that all processes of these tests take part in, whole or in part; equal sums need one thread each."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    shards = read_shards(rows)
+    changes = [f"shape.text_rows={shards.spec.text_rows}", "compute.precision=fp32", *changes]
+    return Trainer(with_changes(tiny_cpu(), changes), rows=shards, validation=shards, out=out, world=world)
 
 
 def main() -> None:
@@ -28,12 +37,8 @@ def main() -> None:
     parser.add_argument("--die-after", type=int)
     parser.add_argument("changes", nargs="*")
     args = parser.parse_intermixed_args()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    rows = read_shards(args.rows)
-    changes = [f"shape.text_rows={rows.spec.text_rows}", "compute.precision=fp32", *args.changes]
     world = join_world(timeout_seconds=60)
-    trainer = Trainer(with_changes(tiny_cpu(), changes), rows=rows, validation=rows, out=args.out, world=world)
+    trainer = tiny_trainer(args.rows, args.out, args.changes, world)
     died = args.out / "died"
 
     def on_step(record: Mapping[str, Any]) -> None:

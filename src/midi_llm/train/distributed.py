@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch._C._distributed_c10d import PrefixStore
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
@@ -25,7 +26,7 @@ from midi_llm.train.model import TrainableLlama
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
-    """Process `rank` of `size`, on `device`; DDP adds gradients up in the group `gradients` (None: the default one)."""
+    """Process `rank` of `size`, on `device`; `gradients` is the group that adds them up, None for the default one."""
 
     rank: int = 0
     size: int = 1
@@ -74,8 +75,9 @@ def join_world(*, timeout_seconds: float = TIMEOUT_SECONDS) -> World:
         timeout = timedelta(seconds=timeout_seconds)
         dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=timeout)
         # Who lets go of a gloo group last waits for its threads, and these for Python's lock where they have to free a
-        # tensor that Python made. DDP's reducer does not give the lock up meanwhile (torch 2.13): as the last holder
-        # of the default group it would wait for ever, so it gets a group that sees no such tensors.
+        # tensor that Python made. In torch 2.13 DDP's reducer keeps the lock meanwhile, so that both wait for ever, and
+        # FSDP's caches keep their group until Python ends, which aborts such a thread. Both get a group of their own;
+        # the default one, in which states are written to the last, ends in `leave_world`, which gives the lock up.
         gradients = None if on_gpu else dist.new_group(timeout=timeout)
     return World(rank=int(os.environ.get("RANK", "0")), size=size, device=device, gradients=gradients)
 
@@ -105,9 +107,11 @@ def share_out(model: TrainableLlama, world: World, compute: ComputeConfig) -> nn
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if compute.precision == "bf16" else None, reduce_dtype=torch.float32
     )
+    group = world.gradients
+    mesh = None if group is None else DeviceMesh.from_group(group, world.device.type)
     for layer in model.body.layers:
-        fully_shard(layer, mp_policy=policy)
-    fully_shard(model)
+        fully_shard(layer, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh)
     register_fsdp_forward_method(model, "position_nats")
     return model
 
