@@ -81,7 +81,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     add("--model", default=DEFAULT_MODEL, metavar="NAME|DIR|ID", help=f"see midi-llm models (default {DEFAULT_MODEL})")
     add("--engine", default=DEFAULT_ENGINE, metavar="ENGINE", help="auto, onnx, torch or vllm (default auto)")
-    add("--no-parse", action="store_true", help="do not bind the take to the instruments that the prompt names")
+    add("--no-parse", action="store_true", help="leave instruments, tempo, metre and key in the prompt to the model")
     add("--json", action="store_true", help="print a JSON description of the takes instead of their paths")
     add("--keep-partial", action="store_true", help="on Ctrl-C save what has been composed so far")
     add("--force", action="store_true", help="overwrite existing files")

@@ -67,7 +67,7 @@ def _register_system(parser: argparse.ArgumentParser) -> None:
     add("--temperature", type=float, metavar="T", help="of --model (default: the model's own)")
     add("--top-p", type=float, metavar="P", help="of --model (default: the model's own)")
     add("--guidance", type=float, metavar="G", help="of --model (default: the model's own)")
-    add("--no-parse", action="store_true", help="do not bind takes to the instruments that the prompt names")
+    add("--no-parse", action="store_true", help="leave instruments, tempo, metre and key in the prompt to the model")
     add("--no-grammar", action="store_true", help="draw ids as the published scripts do, and save what decodes")
 
 

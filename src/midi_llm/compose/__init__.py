@@ -43,7 +43,8 @@ def compose(
     is drawn when None; the piece records it. `temperature`, `top_p` and `guidance` None: as the model recommends;
     guidance above 1 makes the text count more and takes twice as long. `model` is a name, a folder or a hub id;
     `engine` is auto, onnx, torch or vllm.
-    `parse` keeps to the instruments that the prompt names (and to those that fit them).
+    `parse` reads the prompt: the piece keeps to the instruments it names (and to those that fit them), and is played at
+    the tempo and moved to the key that it states, where it comes near them.
     `on_progress` is called after every note; `cancel`, once set, returns what there is. Raises `MidiLLMError`s.
     """
     return compose_takes(

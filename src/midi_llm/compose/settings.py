@@ -32,7 +32,7 @@ class Settings:
     """One checked wish. `seconds` None leaves the length to the model, within one window of its context.
 
     `temperature`, `top_p` and `guidance` None take what the model recommends. `parse`: only instruments that fit those
-    named in the prompt are used.
+    named in the prompt are used, and its tempo, metre and key are met where the piece comes near them.
     """
 
     seconds: float | None = DEFAULT_SECONDS
