@@ -22,7 +22,7 @@ from train.worker import tiny_trainer  # noqa: E402
 TESTS = Path(__file__).resolve().parents[1]
 WORKER = str(Path(__file__).with_name("worker.py"))
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)}
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1")
 STEPS = ("steps=6", "checkpoint_every=2")
 ADAMW = ("optim.matrix_lr=none", *STEPS)
 
@@ -34,7 +34,7 @@ def rows(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def own_settings():
     """What a run sets for its process is undone."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
@@ -45,13 +45,6 @@ def own_settings():
 
 def train_here(rows, out, *changes):
     tiny_trainer(rows, out, changes).run()
-
-
-def train_in_two(rows, out, *words, restarts=0):
-    """Under torchrun; it takes 10 seconds on two idle cores, and as often as not they are not idle."""
-    command = [*TORCHRUN, f"--max-restarts={restarts}", WORKER, *map(str, (rows, out, *words))]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def weights(out):
@@ -82,8 +75,23 @@ def whole(rows, tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="module")
+def in_two(rows, tmp_path_factory):
+    """What two processes under torchrun have made: `sharded`, and then `lost`, in which one is killed and all restart.
+
+    That takes 15 seconds on two cores that have nothing else to do, and often they have.
+    """
+    out = tmp_path_factory.mktemp("in_two")
+    sharded = ["--into", str(out / "sharded"), "compute.strategy=fsdp", *ADAMW]
+    lost = ["--into", str(out / "lost"), *STEPS, "--die-after", "3"]
+    command = [sys.executable, *TORCHRUN, WORKER, str(rows), *sharded, *lost]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
 def test_kill_minus_nine_loses_nothing(rows, whole, tmp_path):
-    words = [sys.executable, WORKER, str(rows), str(tmp_path), "compute.micro_rows=1", *STEPS]
+    words = [sys.executable, WORKER, str(rows), "--into", str(tmp_path), "compute.micro_rows=1", *STEPS]
     process = subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     book = tmp_path / "logbook.jsonl"
     deadline = time.monotonic() + 600
@@ -96,18 +104,19 @@ def test_kill_minus_nine_loses_nothing(rows, whole, tmp_path):
     assert_same_run(tmp_path, whole)
 
 
-def test_two_processes_train_as_one_and_a_lost_one_comes_back(rows, whole, tmp_path):
+def test_two_processes_train_as_one_and_a_lost_one_comes_back(in_two, whole):
     """Sums of two numbers do not depend on their order: equal to the last digit, also through a restart."""
-    train_in_two(rows, tmp_path, "--die-after", 3, *STEPS, restarts=1)
-    assert (tmp_path / "died").exists()
-    assert_same_run(tmp_path, whole)
+    assert (in_two / "lost" / "died").exists()
+    assert_same_run(in_two / "lost", whole)
 
 
-def test_a_sharded_model_trains_as_a_whole_one(rows, tmp_path):
-    train_here(rows, tmp_path / "one", *ADAMW, "compute.micro_rows=1")
-    train_in_two(rows, tmp_path / "two", *ADAMW, "compute.strategy=fsdp")
-    for one, two in zip(losses(tmp_path / "one"), losses(tmp_path / "two"), strict=True):
+def test_a_sharded_model_trains_as_a_whole_one(rows, in_two, tmp_path):
+    train_here(rows, tmp_path, *ADAMW, "compute.micro_rows=1")
+    for one, two in zip(losses(tmp_path), losses(in_two / "sharded"), strict=True):
         assert one[1:3] == pytest.approx(two[1:3], rel=1e-4)
-    went_on = tiny_trainer(rows, tmp_path / "two", ADAMW)
-    assert went_on.step == 6, "one process goes on from what two have written"
-    went_on.run()
+
+
+def test_one_process_goes_on_from_what_two_have_written(rows, in_two):
+    trainer = tiny_trainer(rows, in_two / "sharded", ADAMW)
+    assert trainer.step == 6
+    trainer.run()

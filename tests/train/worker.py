@@ -1,4 +1,4 @@
-"""A training process of a test, alone or under torchrun: worker.py ROWS OUT [--die-after STEP] [CHANGE ...]."""
+"""A training process of a test, alone or under torchrun: worker.py ROWS --into OUT [CHANGE ...] [--into ...]."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch.distributed as dist
 from midi_llm.data.shards import read_shards
 from midi_llm.train.config import with_changes
 from midi_llm.train.distributed import World, join_world, leave_world
-from midi_llm.train.loop import Trainer
+from midi_llm.train.loop import OnStep, Trainer
 from midi_llm.train.recipes import tiny_cpu
 
 
@@ -33,23 +33,28 @@ def tiny_trainer(rows: Path, out: Path, changes: Sequence[str], world: World | N
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("rows", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--die-after", type=int)
-    parser.add_argument("changes", nargs="*")
-    args = parser.parse_intermixed_args()
+    parser.add_argument("--into", action="append", nargs="+", metavar="OUT [CHANGE ...]", required=True)
+    parser.add_argument("--die-after", type=int, metavar="STEP", help="of the last run, once")
+    args = parser.parse_args()
     world = join_world(timeout_seconds=60)
-    trainer = tiny_trainer(args.rows, args.out, args.changes, world)
-    died = args.out / "died"
-
-    def on_step(record: Mapping[str, Any]) -> None:
-        if args.die_after == record["step"] and not died.exists():
-            died.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    trainer.run(on_step=on_step)
+    for number, (out, *changes) in enumerate(args.into, start=1):
+        trainer = tiny_trainer(args.rows, Path(out), changes, world)
+        trainer.run(on_step=die_once(trainer.out, args.die_after if number == len(args.into) else None))
     if world.size > 1:
         keep_threads_waiting()
     leave_world(world)
+
+
+def die_once(out: Path, after: int | None) -> OnStep:
+    """Kills its process after step `after`, but not in the next attempt."""
+    died = out / "died"
+
+    def on_step(record: Mapping[str, Any]) -> None:
+        if record["step"] == after and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return on_step
 
 
 def keep_threads_waiting() -> None:
