@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from midi_llm.cli.files import plan_takes, save_somewhere, slug
+from midi_llm.cli.wishes import add_wishes, wishes_of
 from midi_llm.compose.settings import (
     DEFAULT_ENGINE,
     DEFAULT_GUIDANCE,
@@ -48,9 +49,9 @@ def register(parser: argparse.ArgumentParser) -> None:
     add(
         "--seconds",
         type=seconds,
-        default=DEFAULT_SECONDS,
         metavar="S",
-        help=f"length, {MIN_SECONDS:g} to {MAX_SECONDS:g}, or auto: the model decides (default {DEFAULT_SECONDS:g})",
+        help=f"length, {MIN_SECONDS:g} to {MAX_SECONDS:g}, or auto: the model decides (default: as the prompt says,"
+        f" else {DEFAULT_SECONDS:g})",
     )
     add(
         "--takes",
@@ -81,17 +82,22 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     add("--model", default=DEFAULT_MODEL, metavar="NAME|DIR|ID", help=f"see midi-llm models (default {DEFAULT_MODEL})")
     add("--engine", default=DEFAULT_ENGINE, metavar="ENGINE", help="auto, onnx, torch or vllm (default auto)")
-    add("--no-parse", action="store_true", help="leave instruments, tempo, metre and key in the prompt to the model")
+    add(
+        "--no-parse",
+        action="store_true",
+        help="leave what the prompt says about instruments, tempo, key and length to the model",
+    )
     add("--json", action="store_true", help="print a JSON description of the takes instead of their paths")
+    add_wishes(parser)
     add("--keep-partial", action="store_true", help="on Ctrl-C save what has been composed so far")
     add("--force", action="store_true", help="overwrite existing files")
     add("-q", "--quiet", action="store_true", help="no progress and no summary")
 
 
-def seconds(text: str) -> float | None:
-    """A number of seconds, or None for "auto"."""
+def seconds(text: str) -> float | Literal["auto"]:
+    """A number of seconds, or "auto"."""
     if text == "auto":
-        return None
+        return "auto"
     try:
         return float(text)
     except ValueError:
@@ -108,6 +114,7 @@ def run(args: argparse.Namespace) -> int:
         top_p=args.top_p,
         guidance=args.guidance,
         parse=not args.no_parse,
+        wishes=wishes_of(args),
     )
     if not args.prompt.strip():
         raise PromptError('the prompt is empty; describe the music in words, such as "a calm piano piece"')
@@ -133,8 +140,9 @@ def _compose(args: argparse.Namespace, wishes: Settings) -> tuple[list[Piece], b
     from midi_llm.compose.composer import Composer
 
     with Composer.open(args.model, engine=args.engine) as composer:
-        composer.prompt_ids(args.prompt)  # a bad prompt is reported before the bar appears
-        with Bar(seconds=wishes.seconds, takes=wishes.takes, quiet=args.quiet) as bar, _stoppable() as cancel:
+        plan = composer.plan(args.prompt, wishes)
+        composer.prompt_ids(plan.text)  # a bad prompt is reported before the bar appears
+        with Bar(seconds=plan.seconds, takes=wishes.takes, quiet=args.quiet) as bar, _stoppable() as cancel:
             pieces = composer.compose_takes(args.prompt, wishes, on_progress=bar.update, cancel=cancel)
     return pieces, any(piece.finish_reason == "cancelled" for piece in pieces)
 

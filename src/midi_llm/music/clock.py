@@ -14,9 +14,11 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from midi_llm.music.score import Tempo, TimeSignature
+from midi_llm.music.key import signature_key
+from midi_llm.music.score import KeySignature, Tempo, TimeSignature
 from midi_llm.music.smf import (
     META_END_OF_TRACK,
+    META_KEY_SIGNATURE,
     META_TEMPO,
     META_TIME_SIGNATURE,
     IntArray,
@@ -30,7 +32,7 @@ _NTSC_FRAMES = 29
 _NTSC_RATE = 30_000 / 1_001
 _MAX_METRE_POWER = 6
 
-_Value = TypeVar("_Value", int, bytes)
+_Value = TypeVar("_Value", int, bytes, str)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +104,16 @@ def metre_map(
     return tuple(
         TimeSignature(time=time, numerator=numerator, denominator=1 << power) for time, (numerator, power) in values
     )
+
+
+def key_map(midi: MidiBytes, messages: Messages, metas: dict[int, list[int]], clock: Clock) -> tuple[KeySignature, ...]:
+    """List the keys in seconds; the last one at a tick counts, repetitions and impossible ones are left out."""
+    payloads = _payloads(midi, messages, clock.tick, metas.get(META_KEY_SIGNATURE, []), length=2)
+    signed = [(at, int.from_bytes(payload[:1], signed=True), payload[1]) for at, payload in payloads]
+    legal = [(at, accidentals, mode) for at, accidentals, mode in signed if abs(accidentals) <= 7 and mode <= 1]
+    times = clock.seconds(np.array([at for at, _, _ in legal], np.int64)).tolist()
+    keys = [signature_key(accidentals, minor=mode == 1) for _, accidentals, mode in legal]
+    return tuple(KeySignature(time=time, key=key) for time, key in _changes(dict(zip(times, keys, strict=True))))
 
 
 def _changes(values: dict[float, _Value]) -> list[tuple[float, _Value]]:

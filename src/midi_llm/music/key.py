@@ -28,6 +28,9 @@ MINOR_PROFILE = (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 
 """Share of each pitch class from the tonic up: Albrecht and Shanahan 2013, "The Use of Large Corpora to Train a New
 Type of Key-Finding Algorithm", Music Perception 31(1)."""
 
+_MOST_FLATS = 6
+"""Of the signatures used here; six flats sound as six sharps."""
+
 FIRST_BASS_BONUS = 0.05
 SHARPNESS = 10.0
 KEY_CONFIDENCE = 0.8
@@ -47,6 +50,22 @@ def key_number(key: str) -> int | None:
     tonic, _, mode = key.partition(" ")
     number = _PITCH_CLASS.get(tonic)
     return None if number is None or mode not in MODES else number + len(PITCH_CLASSES) * MODES.index(mode)
+
+
+def sharps(key: str) -> int | None:
+    """Accidentals of a key's signature, -6 (flats) to 6 (sharps), the fewest; None for what is no key."""
+    number = key_number(key)
+    if number is None:
+        return None
+    relative_major = number % 12 if number < len(PITCH_CLASSES) else number % 12 + 3
+    fifths = (relative_major * 7 + _MOST_FLATS) % 12 - _MOST_FLATS
+    return -fifths if fifths == -_MOST_FLATS and "#" in key else fifths
+
+
+def signature_key(accidentals: int, *, minor: bool) -> str:
+    """The key that a signature of -7 to 7 `accidentals` says."""
+    tonic = (7 * accidentals + (9 if minor else 0)) % 12
+    return KEYS[tonic + (len(PITCH_CLASSES) if minor else 0)]
 
 
 def estimate_key(notes: NoteTable) -> tuple[str, float]:

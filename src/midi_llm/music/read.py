@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from midi_llm.errors import MidiReadError
-from midi_llm.music.clock import Clock, make_clock, metre_map, tempo_map
+from midi_llm.music.clock import Clock, key_map, make_clock, metre_map, tempo_map
 from midi_llm.music.names import decode_name
 from midi_llm.music.score import DRUMS, NOTE_DTYPE, Score, Track
 from midi_llm.music.smf import (
@@ -81,7 +81,8 @@ def parse_midi(content: bytes, name: str = "<bytes>") -> Score:
         )
     tracks, order = _tracks(notes, _names(midi, messages, metas.get(META_TRACK_NAME, [])))
     metres = metre_map(midi, messages, metas, clock)
-    return Score(tracks=tracks, tempos=tempo_map(clock), time_signatures=metres, note_order=order)
+    keys = key_map(midi, messages, metas, clock)
+    return Score(tracks=tracks, tempos=tempo_map(clock), time_signatures=metres, key_signatures=keys, note_order=order)
 
 
 def _names(midi: MidiBytes, messages: Messages, metas: list[int]) -> dict[int, str]:

@@ -30,7 +30,8 @@ def usable_notes(grammar: EventGrammar) -> npt.NDArray[np.bool_]:
     if grammar.pitch_classes is not None:
         notes[:DRUMS] &= np.isin(pitch % PITCH_CLASSES, sorted(grammar.pitch_classes))
     lowest, highest = np.array(pitch_bounds(grammar))[..., None]
-    return notes & (pitch >= lowest) & (pitch <= highest)
+    notes &= (pitch >= lowest) & (pitch <= highest)
+    return notes
 
 
 def pitch_bounds(grammar: EventGrammar) -> tuple[list[int], list[int]]:
