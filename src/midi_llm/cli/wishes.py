@@ -25,6 +25,12 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
     add("--with", dest="also", metavar="NAMES", help="these instruments at least")
     add("--without", metavar="NAMES", help="none of these instruments")
     add("--density", metavar="HOW", help="sparse, medium or dense")
+    add_pitches(parser)
+
+
+def add_pitches(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the pitches that may be used."""
+    add = parser.add_argument
     add("--scale", metavar="NOTES", help="only these notes: 'A minor pentatonic', or 'C D E G A'")
     add(
         "--range",

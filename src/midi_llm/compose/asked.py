@@ -89,6 +89,16 @@ def read_instruments(text: str) -> tuple[Group, ...]:
     return tuple(groups)
 
 
+def read_programs(text: str) -> frozenset[int]:
+    """All programs that a list of instruments may mean: "guitar" is any of them."""
+    return frozenset(program for group in read_instruments(text) for program in group)
+
+
+def first_programs(text: str) -> frozenset[int]:
+    """The most usual program of each instrument in a list."""
+    return frozenset(group[0] for group in read_instruments(text))
+
+
 def read_scale(text: str) -> frozenset[int]:
     """Pitch classes 0-11 of "A minor pentatonic" or "C D E G A"."""
     words = text.replace(",", " ").split()
@@ -121,15 +131,11 @@ def _programs(name: str) -> tuple[Group, ...]:
 
 def _ensemble(only: str | None, also: str | None, without: str | None) -> Ensemble:
     named = () if only is None and also is None else read_instruments(only or also or "")
-    ruled_out = frozenset() if without is None else find_ensemble(f"no {without}").ruled_out | _all(without)
+    ruled_out = frozenset() if without is None else find_ensemble(f"no {without}").ruled_out | read_programs(without)
     for group in named:
         if set(group) <= ruled_out:
             raise RequestError(f"{instrument_name(group[0])} is asked for and ruled out; leave one of the two away")
     return Ensemble(named=named, ruled_out=ruled_out, open=also is not None)
-
-
-def _all(text: str) -> frozenset[int]:
-    return frozenset(program for group in read_instruments(text) for program in group)
 
 
 def _key(text: str) -> str:

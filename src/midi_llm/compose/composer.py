@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -17,6 +17,7 @@ from midi_llm.compose.bounds import DEFAULT_BOUNDS, Bounds
 from midi_llm.compose.piece import Piece
 from midi_llm.compose.plan import Plan, make_plan
 from midi_llm.compose.playable import playable
+from midi_llm.compose.retake import Retake
 from midi_llm.compose.settings import (
     DEFAULT_ENGINE,
     DEFAULT_GUIDANCE,
@@ -110,6 +111,14 @@ class Composer:
         """What `prompt` and `settings` ask for. Raises `RequestError` where they ask for what cannot be."""
         return make_plan(prompt, settings, restates=self._prompt_format.restates)
 
+    def params(self, settings: Settings) -> SamplingParams:
+        """How to draw: as `settings` say, else as the model recommends."""
+        return SamplingParams(
+            temperature=self.temperature if settings.temperature is None else settings.temperature,
+            top_p=self.top_p if settings.top_p is None else settings.top_p,
+            guidance=self.guidance if settings.guidance is None else settings.guidance,
+        )
+
     def prompt_ids(self, prompt: str) -> list[int]:
         """Token ids of a text, ending in the id that starts a piece. Raises `PromptError`."""
         room = int(self.engine.max_positions * (1 - LEAST_MUSIC_SHARE))
@@ -142,11 +151,7 @@ class Composer:
         """
         plan = self.plan(prompt, settings)
         ids = self.prompt_ids(plan.text)
-        params = SamplingParams(
-            temperature=self.temperature if settings.temperature is None else settings.temperature,
-            top_p=self.top_p if settings.top_p is None else settings.top_p,
-            guidance=self.guidance if settings.guidance is None else settings.guidance,
-        )
+        params = self.params(settings)
         takes = [
             Take(
                 index=index,
@@ -165,11 +170,13 @@ class Composer:
             if pieces and cancel is not None and cancel.is_set():
                 break
             batch = takes[first : first + BATCH_TAKES]
-            wall = self._run(batch, on_progress, cancel)
+            wall = self.run(batch, on_progress, cancel)
             pieces += [self._piece(take, seconds) for take, seconds in zip(batch, wall, strict=True)]
         return pieces
 
-    def _run(self, takes: list[Take], on_progress: OnProgress | None, cancel: threading.Event | None) -> list[float]:
+    def run(
+        self, takes: Sequence[Take | Retake], on_progress: OnProgress | None, cancel: threading.Event | None
+    ) -> list[float]:
         """Compose `takes` side by side to their ends, window by window; the wall seconds each one took."""
         began = time.perf_counter()
         wall = [0.0] * len(takes)

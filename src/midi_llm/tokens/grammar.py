@@ -139,10 +139,23 @@ class EventGrammar:
             self._add(int(amt_id) - NOTE_OFFSET)
             self._slot, self._next = 0, self._time_slot()
 
+    @property
+    def left(self) -> int:
+        """How many further ids the budget holds."""
+        return self.max_tokens - self._used
+
+    def give(self, time: int, duration: int, instrument: int, pitch: int) -> None:
+        """Take over an event that is given at a time slot: it counts like one that was accepted, and is not checked."""
+        assert self._slot == 0
+        self._used += TRIPLET
+        self._move_to(max(time, self._now))
+        self._duration = duration
+        self._add(MAX_PITCH * instrument + pitch)
+        self._next = self._time_slot()
+
     def _time_slot(self) -> AllowedIds:
         """From the first time at which a note fits, to the last, without the gap; SEPARATOR when the piece may end."""
-        left = self.max_tokens - self._used
-        if left <= TRIPLET or (self.max_notes is not None and self._notes >= self.max_notes):
+        if self.left <= TRIPLET or (self.max_notes is not None and self._notes >= self.max_notes):
             return _ONLY_CLOSE
         earliest = self._now + (len(self._here) >= self._choices)
         if self.max_polyphony is not None and len(self._ends) >= self.max_polyphony:
@@ -215,8 +228,9 @@ class EventGrammar:
             return
         self._rests = 0
         self._notes += 1
-        self._here.append(note)
-        self._mask[note] = False
+        if self._mask[note]:  # a note that is given may be none that may be drawn
+            self._here.append(note)
+            self._mask[note] = False
         end = self._now + self._duration
         self._reached = max(self._reached, end)
         if self._duration and self.max_polyphony is not None:
