@@ -17,6 +17,7 @@ from midi_llm.cli.drawing import add_drawing, stoppable
 from midi_llm.cli.files import plan_takes, save_somewhere, slug
 from midi_llm.cli.wishes import add_wishes, wishes_of
 from midi_llm.compose.settings import (
+    DEFAULT_RETRIES,
     DEFAULT_SECONDS,
     MAX_SECONDS,
     MIN_SECONDS,
@@ -26,6 +27,8 @@ from midi_llm.errors import PromptError
 
 if TYPE_CHECKING:
     from midi_llm.compose.piece import Piece
+    from midi_llm.compose.ranking import CopiedShare
+    from midi_llm.music.score import Score
 
 EXIT_INTERRUPTED = 130
 
@@ -51,6 +54,17 @@ def register(parser: argparse.ArgumentParser) -> None:
         help="leave what the prompt says about instruments, tempo, key and length to the model",
     )
     add("--json", action="store_true", help="print a JSON description of the takes instead of their paths")
+    add(
+        "--best", type=int, metavar="K", help="keep only so many of the takes, ranked by wishes met, health and novelty"
+    )
+    add(
+        "--retries",
+        type=int,
+        default=DEFAULT_RETRIES,
+        metavar="N",
+        help=f"how often a take that is stuck, silent or a copy is composed again (default {DEFAULT_RETRIES})",
+    )
+    add("--against", type=Path, metavar="DATA", help="a data set with an index of runs: tells copies of its pieces")
     add_wishes(parser)
     add("--keep-partial", action="store_true", help="on Ctrl-C save what has been composed so far")
     add("--force", action="store_true", help="overwrite existing files")
@@ -78,11 +92,14 @@ def run(args: argparse.Namespace) -> int:
         guidance=args.guidance,
         parse=not args.no_parse,
         wishes=wishes_of(args),
+        best=args.best,
+        retries=args.retries,
     )
     if not args.prompt.strip():
         raise PromptError('the prompt is empty; describe the music in words, such as "a calm piano piece"')
     seeds = wishes.seeds()
-    paths = plan_takes(args.output, name=slug(args.prompt), seeds=seeds, force=args.force)
+    kept = seeds if args.best is None else seeds[: args.best]
+    paths = plan_takes(args.output, name=slug(args.prompt), seeds=kept, force=args.force)
     pieces, stopped = _compose(args, replace(wishes, seed=seeds[0]))
     if stopped and not (args.keep_partial and any(piece.score.note_count for piece in pieces)):
         print("midi-llm: stopped, nothing was written (--keep-partial saves what there is)", file=sys.stderr)
@@ -102,12 +119,27 @@ def _compose(args: argparse.Namespace, wishes: Settings) -> tuple[list[Piece], b
     from midi_llm.cli.progress import Bar
     from midi_llm.compose.composer import Composer
 
+    copied_share = None if args.against is None else _copied_share(args.against)
     with Composer.open(args.model, engine=args.engine) as composer:
+        composer.copied_share = copied_share
         plan = composer.plan(args.prompt, wishes)
         composer.prompt_ids(plan.text)  # a bad prompt is reported before the bar appears
         with Bar(seconds=plan.seconds, takes=wishes.takes, quiet=args.quiet) as bar, stoppable() as cancel:
             pieces = composer.compose_takes(args.prompt, wishes, on_progress=bar.update, cancel=cancel)
     return pieces, any(piece.finish_reason == "cancelled" for piece in pieces)
+
+
+def _copied_share(data: Path) -> CopiedShare:
+    """What tells copies of a data set's training pieces. Raises `DatasetError` where it has no index of runs."""
+    from midi_llm.data.runs import RunIndex, shared_runs
+
+    index = RunIndex.open(data)
+
+    def copied_share(score: Score) -> float:
+        shared = shared_runs(score, index)
+        return shared.copied / max(shared.notes, 1)
+
+    return copied_share
 
 
 def _save(piece: Piece, path: Path, args: argparse.Namespace) -> tuple[Path, Piece]:

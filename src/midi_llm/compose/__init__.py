@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from midi_llm.compose.settings import (
     DEFAULT_ENGINE,
     DEFAULT_MODEL,
+    DEFAULT_RETRIES,
     Settings,
 )
 
@@ -35,6 +36,7 @@ def compose(
     model: str = DEFAULT_MODEL,
     engine: str = DEFAULT_ENGINE,
     parse: bool = True,
+    retries: int = DEFAULT_RETRIES,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Piece:
@@ -47,6 +49,7 @@ def compose(
     folder or a hub id; `engine` is auto, onnx, torch or vllm.
     `parse` reads the prompt: what it states counts as a wish where `wishes` has none. The piece's `findings` say which
     wishes are met.
+    A piece that is stuck or silent is composed again, `retries` times at most; its `attempt` says which one it is.
     `on_progress` is called after every note; `cancel`, once set, returns what there is. Raises `MidiLLMError`s.
     """
     return compose_takes(
@@ -61,6 +64,7 @@ def compose(
         model=model,
         engine=engine,
         parse=parse,
+        retries=retries,
         on_progress=on_progress,
         cancel=cancel,
     )[0]
@@ -70,6 +74,7 @@ def compose_takes(
     prompt: str,
     *,
     takes: int,
+    best: int | None = None,
     seconds: float | Literal["auto"] | None = None,
     wishes: Wishes | None = None,
     seed: int | None = None,
@@ -79,10 +84,14 @@ def compose_takes(
     model: str = DEFAULT_MODEL,
     engine: str = DEFAULT_ENGINE,
     parse: bool = True,
+    retries: int = DEFAULT_RETRIES,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> list[Piece]:
-    """Compose `takes` pieces side by side, with the seeds `seed`, `seed + 1`, …; otherwise as `compose`."""
+    """Compose `takes` pieces side by side, with the seeds `seed`, `seed + 1`, …; otherwise as `compose`.
+
+    With `best` only so many are kept, the highest `ranking` first.
+    """
     settings = Settings(
         seconds=seconds,
         takes=takes,
@@ -91,6 +100,8 @@ def compose_takes(
         top_p=top_p,
         guidance=guidance,
         parse=parse,
+        best=best,
+        retries=retries,
     )
     from midi_llm.compose.composer import Composer
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -17,6 +18,7 @@ from midi_llm.compose.bounds import DEFAULT_BOUNDS, Bounds
 from midi_llm.compose.piece import Piece
 from midi_llm.compose.plan import Plan, make_plan
 from midi_llm.compose.playable import playable
+from midi_llm.compose.ranking import CopiedShare, rank
 from midi_llm.compose.retake import Retake
 from midi_llm.compose.settings import (
     DEFAULT_ENGINE,
@@ -26,7 +28,7 @@ from midi_llm.compose.settings import (
     DEFAULT_TOP_P,
     Settings,
 )
-from midi_llm.compose.take import Progress, Take
+from midi_llm.compose.take import Ending, Progress, Take
 from midi_llm.compose.timing import with_beats
 from midi_llm.compose.tonic import in_key
 from midi_llm.compose.verdict import judge
@@ -67,8 +69,10 @@ class Composer:
         top_p: float = DEFAULT_TOP_P,
         guidance: float = DEFAULT_GUIDANCE,
         bounds: Bounds = DEFAULT_BOUNDS,
+        copied_share: CopiedShare | None = None,
     ) -> None:
         self.engine = engine
+        self.copied_share = copied_share
         self.model = model
         self.text_rows = engine.vocab_size - MUSIC_VOCAB_SIZE
         self.temperature = temperature
@@ -144,34 +148,38 @@ class Composer:
         on_progress: OnProgress | None = None,
         cancel: threading.Event | None = None,
     ) -> list[Piece]:
-        """`settings.takes` pieces of one text, in the order of their seeds.
+        """`settings.takes` pieces of one text, in the order of their seeds, or the `settings.best` of them.
 
-        When `cancel` is set the pieces hold what there is; takes that had not begun are missing from the list, except
-        that there is always one piece.
+        A take that is stuck, silent or a copy is composed again, `settings.retries` times at most. When `cancel` is set
+        the pieces hold what there is; takes that had not begun are missing from the list, except that there is always
+        one piece.
         """
         plan = self.plan(prompt, settings)
-        ids = self.prompt_ids(plan.text)
-        params = self.params(settings)
-        takes = [
-            Take(
-                index=index,
-                seed=seed,
-                prompt_ids=ids,
-                plan=plan,
-                params=params,
-                bounds=self.bounds,
-                text_rows=self.text_rows,
-                max_positions=self.engine.max_positions,
-            )
-            for index, seed in enumerate(settings.seeds())
-        ]
+        make = partial(
+            Take,
+            prompt_ids=self.prompt_ids(plan.text),
+            plan=plan,
+            params=self.params(settings),
+            bounds=self.bounds,
+            text_rows=self.text_rows,
+            max_positions=self.engine.max_positions,
+        )
         pieces: list[Piece] = []
-        for first in range(0, len(takes), BATCH_TAKES):
+        seeds = list(enumerate(settings.seeds()))
+        for first in range(0, len(seeds), BATCH_TAKES):
             if pieces and cancel is not None and cancel.is_set():
                 break
-            batch = takes[first : first + BATCH_TAKES]
-            wall = self.run(batch, on_progress, cancel)
-            pieces += [self._piece(take, seconds) for take, seconds in zip(batch, wall, strict=True)]
+            fresh = seeds[first : first + BATCH_TAKES]
+            for attempt in range(settings.retries + 1):
+                takes = [make(index=index, seed=seed, attempt=attempt) for index, seed in fresh]
+                wall = self.run(takes, on_progress, cancel)
+                made = [self._piece(take, seconds) for take, seconds in zip(takes, wall, strict=True)]
+                pieces = _replaced(pieces, fresh, made)
+                fresh = [one for one, piece in zip(fresh, made, strict=True) if _again(piece)]
+                if not fresh:
+                    break
+        if settings.best is not None:
+            pieces = sorted(pieces, key=lambda piece: -piece.ranking.total)[: settings.best]
         return pieces
 
     def run(
@@ -197,7 +205,9 @@ class Composer:
         plan = take.plan
         events = remove_rests(take.events)
         score = _finished(dequantize(tidy(events)), plan, is_bound=take.is_bound)
+        findings = judge(score, plan.wishes, seconds=plan.seconds)
         is_cut = plan.room > 1 and plan.seconds is not None and score.seconds >= plan.seconds
+        ending: Ending = "asked" if is_cut and take.ending == "own" else take.ending or "cancelled"
         return Piece(
             score=score,
             events=events,
@@ -213,9 +223,11 @@ class Composer:
             engine=self.engine.name,
             version=VERSION,
             finish_reason=_finish_reason(take),
-            ending="asked" if is_cut and take.ending == "own" else take.ending or "cancelled",
+            ending=ending,
             reports=tuple(take.reports),
-            findings=judge(score, plan.wishes, seconds=plan.seconds),
+            findings=findings,
+            ranking=rank(score, findings, ending=ending, repaired=bool(take.reports), copied_share=self.copied_share),
+            attempt=take.attempt,
             seconds_taken=seconds_taken,
         )
 
@@ -226,6 +238,18 @@ def _finished(composed: Score, plan: Plan, *, is_bound: bool) -> Score:
     score = with_beats(playable(composed) if is_bound else composed, wishes, seconds=plan.seconds)
     is_fixed = wishes.pitch_classes is not None or bool(wishes.ranges)  # pitches held to by the grammar stay
     return in_key(score, None if is_fixed else wishes.key)
+
+
+def _replaced(pieces: list[Piece], numbered: list[tuple[int, int]], made: list[Piece]) -> list[Piece]:
+    """`pieces` with those `made` at their numbers, or behind them where they are the first."""
+    places = {index: piece for (index, _), piece in zip(numbered, made, strict=True)}
+    more = [piece for index, piece in places.items() if index >= len(pieces)]
+    return [places.get(index, piece) for index, piece in enumerate(pieces)] + more
+
+
+def _again(piece: Piece) -> bool:
+    """Whether a piece is to be composed again."""
+    return piece.ending != "cancelled" and not piece.ranking.is_sound
 
 
 def _finish_reason(take: Take) -> FinishReason:

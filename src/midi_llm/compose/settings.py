@@ -29,6 +29,8 @@ MAX_GUIDANCE = 20.0
 DEFAULT_ENGINE = "auto"
 MAX_TAKES = 64
 MAX_SEED = 2**32 - 1
+DEFAULT_RETRIES = 1
+MAX_RETRIES = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +50,10 @@ class Settings:
     guidance: float | None = None
     parse: bool = True
     wishes: Wishes | None = None
+    best: int | None = None
+    """Only so many of the takes are kept, the highest ranked first; None keeps all, in the order of their seeds."""
+    retries: int = DEFAULT_RETRIES
+    """How often a take that is stuck, silent or a copy is composed again."""
 
     def __post_init__(self) -> None:
         if self.seconds is not None and self.seconds != "auto" and not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
@@ -59,6 +65,10 @@ class Settings:
             raise RequestError("a length in seconds and one in bars are both asked for; leave one of them away")
         if not 1 <= self.takes <= MAX_TAKES:
             raise RequestError(f"takes is {self.takes}; allowed is 1 to {MAX_TAKES}")
+        if self.best is not None and not 1 <= self.best <= self.takes:
+            raise RequestError(f"best is {self.best}; allowed is 1 to the number of takes, {self.takes}")
+        if not 0 <= self.retries <= MAX_RETRIES:
+            raise RequestError(f"retries is {self.retries}; allowed is 0 to {MAX_RETRIES}")
         if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
             raise RequestError(f"seed is {self.seed}; allowed is 0 to {MAX_SEED}")
         if self.temperature is not None and not 0.0 <= self.temperature <= 10.0:

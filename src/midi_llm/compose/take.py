@@ -60,12 +60,14 @@ class Take:
         prompt_ids: list[int],
         plan: Plan,
         params: SamplingParams,
+        attempt: int = 0,
         bounds: Bounds = DEFAULT_BOUNDS,
         text_rows: int,
         max_positions: int,
     ) -> None:
         self.index = index
         self.seed = seed
+        self.attempt = attempt
         self.ending: Ending | None = None
         self.reports: list[DecodeReport] = []
         """One per window that did not decode strictly."""
@@ -191,9 +193,12 @@ class Take:
         return bounds
 
     def _window_seed(self) -> int:
-        """The take's seed for the first window, and one derived from it for every later one."""
+        """The take's seed for the first window of its first attempt, and one derived from it for every other one."""
         number = len(self.windows)
-        return self.seed if number == 0 else int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+        if number == self.attempt == 0:
+            return self.seed
+        again = [self.attempt] if self.attempt else []
+        return int(np.random.SeedSequence([self.seed, number, *again]).generate_state(1)[0])
 
     def _is_stuck(self) -> bool:
         """Whether the take has used more windows than a piece of its length can need."""
