@@ -11,6 +11,7 @@ import pytest
 
 from midi_llm.cli.tokens import from_text
 from midi_llm.engines.torch_engine import TorchEngine
+from midi_llm.errors import TokenError
 from midi_llm.model.tiny import write_tiny_checkpoint
 from midi_llm.prompt import load_tokenizer, read_record
 from midi_llm.tokens.dump import parse_dump
@@ -44,11 +45,12 @@ def opened(path: Path, **settings: Any) -> Any:
 def test_logits_are_those_of_torch(settings: dict[str, Any], tmp_path: Path) -> None:
     folder = write_tiny_checkpoint(tmp_path, seed=3, **settings)
     expected = TorchEngine(folder, device="cpu", dtype="float32").next_logits(PROMPT)
-    model = opened(export_gguf(folder, precision="f32"), logits_all=True)
+    cache = {"type_k": llama_cpp.GGML_TYPE_F32, "type_v": llama_cpp.GGML_TYPE_F32}
+    model = opened(export_gguf(folder, precision="f32"), logits_all=True, **cache)
     model.eval(PROMPT)
     found = np.array(model.scores[len(PROMPT) - 1])
     model.close()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=5e-3)  # its cache holds float16
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
 
 
 @pytest.fixture(scope="module")
@@ -69,18 +71,17 @@ def test_a_prompt_has_the_ids_of_our_tokenizer(nano: Any) -> None:
             assert found == expected
 
 
-def test_what_it_writes_under_the_grammar_is_read_as_events(nano: Any) -> None:
+SAMPLING = {"temperature": 1.0, "top_p": 0.98, "top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "seed": 1}
+
+
+def test_what_it_writes_under_the_grammar_is_read_as_events_and_other_text_is_not(nano: Any) -> None:
     page = (ROOT / "docs" / "llama-cpp.md").read_text(encoding="utf-8")
     (rules,) = re.findall(r"```gbnf\n(.*?)```", page, flags=re.DOTALL)
     grammar = llama_cpp.LlamaGrammar.from_string(rules, verbose=False)
-    settings = {"temperature": 1.0, "top_p": 0.98, "top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "seed": 1}
-    done = nano("a calm piano piece <autoregress>", max_tokens=90, grammar=grammar, **settings)
+    prompt = "a calm piano piece <autoregress>"
+    done = nano(prompt, max_tokens=90, grammar=grammar, **SAMPLING)
     text = done["choices"][0]["text"]
     assert len(parse_dump(text)) == done["usage"]["completion_tokens"] == 90
     assert from_text(text).note_count > 20
-
-
-def test_nothing_but_music_is_left_by_the_grammar_when_text_is_likelier(nano: Any) -> None:
-    bare = nano("a calm piano piece <autoregress>", max_tokens=12, temperature=0.0)["choices"][0]["text"]
-    with pytest.raises(Exception, match="line 1"):
-        parse_dump(bare)  # trained per slot: the likeliest id of all is not of the slot
+    with pytest.raises(TokenError, match="line 1"):  # trained per slot: ids of other slots are as likely
+        parse_dump(nano(prompt, max_tokens=90, **SAMPLING)["choices"][0]["text"])
