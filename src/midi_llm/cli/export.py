@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 FORMATS = ("onnx", "gguf")
 
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
     folder = resolve_model(args.model)
     print(f"exporting {folder} as {args.precision or args.format}", file=sys.stderr)
-    wishes = {} if args.precision is None else {"precision": args.precision}
+    wishes: dict[str, Any] = {} if args.precision is None else {"precision": args.precision}
     if args.format == "gguf":
         from midi_llm.model.export_gguf import export_gguf
 
