@@ -71,6 +71,12 @@ def test_a_prompt_has_the_ids_of_our_tokenizer(nano: Any) -> None:
             assert found == expected
 
 
+def test_a_chat_message_becomes_the_prompt(nano: Any) -> None:
+    prompt = read_record(NANO).prompt.encode("a waltz", load_tokenizer(NANO), TEXT_ROWS)
+    nano.create_chat_completion([{"role": "user", "content": " a waltz\n"}], max_tokens=1)
+    assert nano.input_ids[: len(prompt)].tolist() == prompt
+
+
 SAMPLING = {"temperature": 1.0, "top_p": 0.98, "top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "seed": 1}
 
 

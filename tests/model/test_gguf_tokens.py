@@ -87,6 +87,9 @@ def test_the_template_writes_the_prompt_and_starts_a_piece(tokenizer: Tokenizer)
     messages = [{"role": "user", "content": "before"}, {"role": "user", "content": "  a waltz\n"}]
     written = jinja.Template(tokens.chat_template).render(messages=messages)
     assert written == prompt.render("a waltz") + "<autoregress>"
+    template = gguf_tokens(tokenizer, PUBLISHED, TEXT_ROWS).chat_template
+    written = jinja.Template(template).render(messages=messages, bos_token="<bos>")
+    assert written == "<bos>" + PUBLISHED.render("a waltz") + "<autoregress>"
 
 
 def test_splitters_that_llama_cpp_knows_are_told_apart(tiny_checkpoint: Path) -> None:

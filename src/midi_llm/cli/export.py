@@ -23,7 +23,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         " gguf: f32, f16, bf16 or q8_0 (default q8_0, 8 bits)",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="PATH", help="where to (default: DIR/onnx, or DIR/NAME-PRECISION.gguf)"
+        "-o", "--output", type=Path, metavar="PATH", help="where to (default: DIR/onnx, or DIR/model-PRECISION.gguf)"
     )
 
 

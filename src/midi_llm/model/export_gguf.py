@@ -59,7 +59,7 @@ ROPE_FACTORS = "rope_freqs.weight"
 
 
 def export_gguf(checkpoint_dir: Path, *, precision: GgufPrecision = "q8_0", out: Path | None = None) -> Path:
-    """Write `checkpoint_dir` to the file `out` (default: NAME-PRECISION.gguf in it), replacing it; return it.
+    """Write `checkpoint_dir` to the file `out` (default: model-PRECISION.gguf in it), replacing it; return it.
 
     `f32`, `f16` and `bf16` are number formats, `q8_0` is 8 bits with a scale for every 32 weights. Raises
     `CheckpointError` when the checkpoint is incomplete, not a plain Llama, or has a tokenizer that llama.cpp does not
@@ -71,7 +71,7 @@ def export_gguf(checkpoint_dir: Path, *, precision: GgufPrecision = "q8_0", out:
     info = verify_checkpoint(checkpoint_dir)
     model = read_exportable(checkpoint_dir)
     tokens = gguf_tokens(load_tokenizer(checkpoint_dir), info.prompt_format, info.text_rows)
-    path = out if out is not None else checkpoint_dir / f"{info.name}-{precision}.gguf"
+    path = out if out is not None else checkpoint_dir / f"model-{precision}.gguf"
     check_target(path, overwrite=True)
     with new_file(path) as partial:
         writer = gguf.GGUFWriter(partial, "llama")

@@ -70,9 +70,9 @@ def gguf_tokens(tokenizer: Tokenizer, prompt: PromptFormat, text_rows: int) -> G
         texts[token_id] = text
     types = [UNUSED] * text_rows
     for added in model["added_tokens"]:
-        texts[added["id"]] = f"<text {added['id']}>"
+        texts[added["id"]] = added["content"] if added["id"] == bos else f"<text {added['id']}>"
     if bos is not None:
-        texts[bos], types[bos] = tokenizer.id_to_token(bos), CONTROL
+        types[bos] = CONTROL
     music, music_types = _music()
     texts += music
     if len(set(texts)) != len(texts):
@@ -132,4 +132,5 @@ def _bytes(text: str) -> str:
 
 def _chat_template(prompt: PromptFormat) -> str:
     parts = (json.dumps(prompt.prefix), "messages[-1]['content'] | trim", json.dumps(prompt.suffix))
-    return "".join(f"{{{{ {part} }}}}" for part in parts) + _SPECIALS[AUTOREGRESS]
+    bos = ("bos_token",) if prompt.bos else ()
+    return "".join(f"{{{{ {part} }}}}" for part in bos + parts) + _SPECIALS[AUTOREGRESS]
