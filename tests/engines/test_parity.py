@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engines.conftest import TEXT_ROWS
 from midi_llm.compose.constraint import WindowConstraint
 from midi_llm.engines import torch_drawing
 from midi_llm.engines.base import Request, SamplingParams, generate
@@ -24,6 +23,8 @@ from midi_llm.engines.torch_engine import TorchEngine
 from midi_llm.evaluate.contenders import PacedGrammar
 from midi_llm.tokens.vocab import DUR_OFFSET, NOTE_OFFSET
 from vllm_cpu.conftest import PROMPTS, START, request, window
+
+from .conftest import TEXT_ROWS
 
 Logits = OnnxEngine | TorchEngine
 Floats = npt.NDArray[np.float64]

@@ -8,6 +8,7 @@ One tensor is in memory at a time. Needs `gguf` (extra: gguf), neither torch nor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -162,7 +163,8 @@ def _kind(shape: tuple[int, ...], precision: GgufPrecision) -> gguf.GGMLQuantiza
 
 def _size(shape: tuple[int, ...], kind: gguf.GGMLQuantizationType) -> int:
     block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
-    return int(np.prod(shape)) // block * block_bytes
+    size: int = math.prod(shape) // block * block_bytes
+    return size
 
 
 def interleaved(rows: FloatArray, head_size: int) -> FloatArray:
