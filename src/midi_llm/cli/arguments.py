@@ -26,7 +26,7 @@ COMMANDS = {
     "tokens": "show a MIDI file as readable events, or turn such a text back into MIDI",
     "roll": "draw a MIDI file as a piano roll (SVG)",
     "models": "list the models known by name",
-    "export": "make the ONNX files of a checkpoint folder",
+    "export": "make the ONNX files, or a GGUF file, of a checkpoint folder",
     "data": "build a data set from MIDI and text, look at it, check it",
     "train": "train a stage: recipes from the small model to the 1B, on one device or many",
     "evaluate": "measure a model or any system's files beside real music and chance; compare two runs",
