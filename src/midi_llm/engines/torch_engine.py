@@ -69,6 +69,7 @@ class TorchEngine:
         self._llama: Llama | None = from_transformers(model)
         self._ops = ops or _ops(self._llama)
         self._idle: list[TorchBatch] = []
+        self.precision = str(self._llama.dtype).removeprefix("torch.")
         self.vocab_size = int(model.config.vocab_size)
         self.max_positions = int(model.config.max_position_embeddings)
 
