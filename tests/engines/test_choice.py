@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from midi_llm.engines import devices
 from midi_llm.engines.choice import Facts, choose, find_facts
@@ -95,6 +96,19 @@ def test_the_choice_loads_neither_torch_nor_an_engine_where_there_is_no_device(t
     if devices.find_device() == "mps":
         pytest.skip("an Apple GPU is there whatever the environment says")
     assert done.stdout.split() == ["onnx"]
+
+
+def test_a_torch_without_cuda_is_seen_without_loading_it(tiny_int4_checkpoint: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from midi_llm.engines import choice;"
+        "choice.find_device = lambda: 'cuda'; facts = choice.find_facts(Path(sys.argv[1]));"
+        "print(facts.has_torch, facts.is_usable, 'torch' in sys.modules)"
+    )
+    if torch.version.cuda is not None:
+        pytest.skip("this torch is built with CUDA")
+    command = [sys.executable, "-c", code, str(tiny_int4_checkpoint)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)})
+    assert done.stdout.split() == ["True", "False", "False"]
 
 
 def test_the_log_says_which_engine_and_why(tiny_int4_checkpoint: Path, caplog: pytest.LogCaptureFixture) -> None:

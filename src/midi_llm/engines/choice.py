@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ ENGINES = ("auto", "onnx", "torch", "vllm")
 """The names that may be asked for."""
 
 ONNX_RECORD = Path("onnx", "meta.json")
+_NO_CUDA = re.compile(r"^cuda\b.*=\s*None\s*$", flags=re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,14 +113,23 @@ def _without_device(facts: Facts, device: str) -> str:
 
 
 def _torch_computes_on(device: Device) -> bool:
-    """Ask torch; it is not loaded where it was built without CUDA."""
-    spec = importlib.util.find_spec("torch")
-    libraries = [Path(folder, "lib") for folder in (spec and spec.submodule_search_locations) or ()]
-    if device == "cuda" and not any(folder.glob("*torch_cuda*") for folder in libraries):
+    """Ask torch; it is not loaded where its own record says that it was built without CUDA."""
+    if device == "cuda" and _is_without_cuda():
         return False
     import torch
 
     return torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
+
+
+def _is_without_cuda() -> bool:
+    """Whether torch/version.py says "cuda: Optional[str] = None", which it does in builds for the processor alone."""
+    spec = importlib.util.find_spec("torch")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        try:
+            return _NO_CUDA.search(Path(folder, "version.py").read_text(encoding="utf-8")) is not None
+        except OSError:
+            continue
+    return False
 
 
 def _vllm_fault() -> str:
