@@ -57,6 +57,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and print; the exit code is returned."""
     from midi_llm.cli.files import check_file, write_text
+    from midi_llm.evaluate.machine import machine, versions
     from midi_llm.evaluate.speed import engine_results
     from midi_llm.evaluate.speed_table import rows
     from midi_llm.model.catalog import resolve_model
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     prompt_ids = _prompt_ids(info, args.ids)
     formats: dict[str, str] = {}
     entries = [_entry(name, info.folder, prompt_ids, args.ids, formats) for name in _engines(args.engine, info.folder)]
+    load = machine()["load"]  # afterwards it would be our own
     events: list[Event] = []
     stopped = _race(entries, takes, events, quiet=args.quiet)
     made = rows(engine_results(events))
@@ -78,7 +80,14 @@ def run(args: argparse.Namespace) -> int:
     if not made:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items())
         raise EngineError(f"no engine can run {args.model} here: {reasons}")
-    about = _about(info, len(prompt_ids), stopped=stopped)
+    about = {
+        "model": info.name,
+        "parameters": info.parameters,
+        "prompt_ids": len(prompt_ids),
+        "stopped": stopped,
+        "machine": {**machine(), "load": load},
+        "versions": versions(),
+    }
     text = _json(made, absent, formats, about) if args.json else _table(made, absent, formats, about)
     print(text)
     if args.output is not None:
@@ -119,7 +128,7 @@ def _entry(name: str, folder: Path, prompt_ids: list[int], ids: int, formats: di
 
     def opened() -> Contender:
         engine = open_engine(folder, name)
-        formats[name] = str(getattr(engine, "precision", ""))
+        formats[name] = str(getattr(engine, "precision", ""))  # not every engine says it
         return EngineContender(engine, prompt_ids, tokens=ids)
 
     return Entry(name=name, open=opened)
@@ -148,20 +157,6 @@ def _absent(events: Sequence[Event]) -> dict[str, str]:
     from midi_llm.evaluate.race import Failed
 
     return {event.contender: " ".join(str(event.error).split()) for event in events if isinstance(event, Failed)}
-
-
-def _about(info: CheckpointInfo, prompt: int, *, stopped: bool) -> dict[str, Any]:
-    """What the figures depend on."""
-    from midi_llm.evaluate.machine import machine, versions
-
-    return {
-        "model": info.name,
-        "parameters": info.parameters,
-        "prompt_ids": prompt,
-        "stopped": stopped,
-        "machine": machine(),
-        "versions": versions(),
-    }
 
 
 def _json(made: list[Row], absent: dict[str, str], formats: dict[str, str], about: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ interleaved, so that a machine that slows down slows all of them. A contender th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from midi_llm.errors import MidiLLMError, RequestError
@@ -53,7 +53,7 @@ Event = Opened | Lap | Failed
 
 def race(
     entries: Sequence[Entry], *, batches: Sequence[int], rounds: int, seed: int = 0, seconds: float | None = None
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Open every contender, then measure it at every batch size, `rounds` times in turn.
 
     A first take of each touches the weights and is not a lap. `seconds`: after the first round, another one begins only
@@ -71,7 +71,7 @@ def race(
 
 def _race(
     entries: Sequence[Entry], batches: Sequence[int], rounds: int, seed: int, seconds: float | None
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     began = time.perf_counter()
     running: dict[str, Contender] = {}
     try:
