@@ -37,7 +37,7 @@ def rows(results: Sequence[Result]) -> list[Row]:
     """The rows of a race, contender by contender in the order in which they ran."""
     found = {(result.metric, result.facts["contender"], result.facts["batch"]): result for result in results}
 
-    def value(metric: Metric, name: object, batch: object) -> float | None:
+    def value(metric: Metric, name: str | float, batch: str | float) -> float | None:
         result = found.get((metric, name, batch))
         return None if result is None or math.isnan(result.value) else result.value
 
