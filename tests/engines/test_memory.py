@@ -9,11 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from midi_llm.engines import memory
 from midi_llm.engines.base import Engine
 from midi_llm.engines.free_memory import free_memory
-from midi_llm.engines.memory import Need, check_fits, check_onnx, llama_cache_bytes, onnx_need, torch_need, vllm_need
+from midi_llm.engines.memory import (
+    Need,
+    check_fits,
+    check_onnx,
+    check_torch,
+    check_vllm,
+    llama_cache_bytes,
+    onnx_need,
+    torch_need,
+    vllm_need,
+)
 from midi_llm.engines.onnx_engine import OnnxEngine
 from midi_llm.engines.onnx_folder import read_record
 from midi_llm.engines.torch_engine import TorchEngine
@@ -96,6 +107,34 @@ def test_an_engine_does_not_load_what_memory_cannot_hold(
         opened(name, tiny_onnx_checkpoint)
     monkeypatch.setattr(memory, "free_memory", lambda: None)
     opened(name, tiny_onnx_checkpoint).close()
+
+
+@pytest.mark.parametrize(
+    ("on_cpu", "on_gpu", "found"),
+    [
+        (1_000_000, 10**12, r"on the way through a CPU .* 1\.0 MB are free: close other programs"),
+        (10**12, 2_000_000, r"on a CUDA device .* 2\.0 MB are free: close what else .*--engine onnx"),
+    ],
+)
+def test_a_model_for_a_gpu_must_fit_on_its_way_and_there(
+    on_cpu: int, on_gpu: int, found: str, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: on_cpu)
+    monkeypatch.setattr(memory, "free_cuda_memory", lambda: on_gpu)
+    with pytest.raises(EngineError, match=found):
+        check_torch(tiny_checkpoint, "bfloat16", torch.device("cuda"))
+    monkeypatch.setattr(memory, "free_memory", lambda: 10**12)
+    monkeypatch.setattr(memory, "free_cuda_memory", lambda: 10**12)
+    check_torch(tiny_checkpoint, "bfloat16", torch.device("cuda"))
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_vllm_is_told_before_it_loads(on_cpu: bool, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 0 if on_cpu else 10**12)
+    monkeypatch.setattr(memory, "free_cuda_memory", lambda: 10**12 if on_cpu else 0)
+    with pytest.raises(EngineError, match=f"on {'a CPU' if on_cpu else 'a CUDA device'} .*cache_bytes"):
+        check_vllm(tiny_checkpoint, config(tiny_checkpoint), "bfloat16", on_cpu=on_cpu, cache=None)
+    check_vllm(tiny_checkpoint, config(tiny_checkpoint), "bfloat16", on_cpu=not on_cpu, cache=None)
 
 
 def test_the_smallest_onnx_weights_are_not_told_to_be_made_smaller(

@@ -130,7 +130,7 @@ def check_torch(folder: Path, dtype: str, device: torch.device) -> None:
         check_fits(need, free_memory(), place="a CPU", remedy=remedy)
         return
     remedy = "close other programs, or use a smaller model such as nano"
-    check_fits(loaded, free_memory(), place="a CPU, on its way to the GPU,", remedy=remedy)
+    check_fits(loaded, free_memory(), place="the way through a CPU", remedy=remedy)
     remedy = "close what else uses the GPU, or use --engine onnx"
     check_fits(need, free_cuda_memory(), place="a CUDA device", remedy=remedy)
 
