@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from midi_llm.compose.take import Ending
+from midi_llm.compose.verdict import Finding
 from midi_llm.engines.base import FinishReason
 from midi_llm.music.instruments import instrument_name
 from midi_llm.music.score import Score
@@ -20,7 +21,7 @@ from midi_llm.tokens.salvage import DecodeReport
 DEFAULT_TEMPO = 120.0
 """Beats per minute of a score without a tempo (standard MIDI)."""
 
-Summary = dict[str, str | int | float | list[str] | None]
+Summary = dict[str, str | int | float | list[str] | list[dict[str, str | bool | None]] | None]
 """JSON-able facts of a piece."""
 
 
@@ -48,6 +49,8 @@ class Piece:
     ending: Ending
     reports: tuple[DecodeReport, ...]
     """What had to be repaired, one report per window that did not decode strictly; empty for a sound piece."""
+    findings: tuple[Finding, ...]
+    """Every wish that was made, or read in the prompt, and whether the piece meets it."""
     seconds_taken: float
     """Wall clock from the start of composing to the end of this take; takes made side by side share it."""
 
@@ -105,6 +108,9 @@ class Piece:
             "version": self.version,
             "finish_reason": self.finish_reason,
             "ending": self.ending,
+            "wishes": [
+                {"wish": one.wish, "asked": one.asked, "found": one.found, "met": one.met} for one in self.findings
+            ],
             "windows": len(self.windows),
             "repaired_windows": len(self.reports),
             "tokens": sum(map(len, self.windows)),
