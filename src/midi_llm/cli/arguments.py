@@ -26,6 +26,7 @@ COMMANDS = {
     "tokens": "show a MIDI file as readable events, or turn such a text back into MIDI",
     "roll": "draw a MIDI file as a piano roll (SVG)",
     "models": "list the models known by name",
+    "bench": "measure how fast this machine composes, by each engine that can run a model here",
     "export": "make the ONNX files, or a GGUF file, of a checkpoint folder",
     "data": "build a data set from MIDI and text, look at it, check it",
     "train": "train a stage: recipes from the small model to the 1B, on one device or many",

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from midi_llm.engines.base import Allowed, Request, Step, check_requests
-from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, rows_of
+from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, open_requests, rows_of
+from midi_llm.engines.memory import check_torch
 from midi_llm.errors import CheckpointError, EngineError, MissingExtraError
 from midi_llm.weights import quiet_transformers
 
@@ -38,7 +39,7 @@ class TorchEngine:
     """Decode with torch. `device` "auto" is CUDA where there is one; `dtype` None is bfloat16 there, else float32.
 
     Raises `MissingExtraError` without torch or transformers, `CheckpointError` for a folder that cannot be loaded,
-    `EngineError` for a device or number format that does not exist.
+    `EngineError` for a device or number format that does not exist, or that cannot hold the model.
     """
 
     name = "torch"
@@ -52,6 +53,7 @@ class TorchEngine:
         chosen = dtype or ("bfloat16" if place.type == "cuda" else "float32")
         if chosen not in ("float32", "float16", "bfloat16"):
             raise EngineError(f"dtype {chosen!r} is not known; allowed are float32, float16 and bfloat16")
+        check_torch(checkpoint_dir, chosen, place)
         self._open(_load(checkpoint_dir, getattr(torch, chosen)).to(place))
 
     @classmethod
@@ -67,6 +69,7 @@ class TorchEngine:
         self._llama: Llama | None = from_transformers(model)
         self._ops = ops or _ops(self._llama)
         self._idle: list[TorchBatch] = []
+        self.precision = str(self._llama.dtype).removeprefix("torch.")
         self.vocab_size = int(model.config.vocab_size)
         self.max_positions = int(model.config.max_position_embeddings)
 
@@ -74,8 +77,7 @@ class TorchEngine:
         """Decode all `requests` side by side and yield their ids as they come."""
         self._weights()
         check_requests(requests, vocab_size=self.vocab_size, max_positions=self.max_positions)
-        takes = [OpenRequest(index, request, vocab_size=self.vocab_size) for index, request in enumerate(requests)]
-        return self._decode(takes, cancel)
+        return self._decode(open_requests(requests, vocab_size=self.vocab_size), cancel)
 
     def next_logits(
         self, token_ids: Sequence[int], *, start: int = 0, stop: int | None = None
