@@ -51,7 +51,7 @@ def busiest(song: SongFile) -> frozenset[int]:
 
 
 def songs(corpus: Path, count: int, seed: int) -> list[SongFile]:
-    """Pieces of the test split with a known tempo, at least two instruments and a usual length, of every source in turn."""
+    """Pieces of the test split with a known tempo, two instruments and a usual length, of every source in turn."""
     source = CorpusSource(corpus)
     found: dict[str, list[SongFile]] = {}
     for part in source.parts():
@@ -142,7 +142,8 @@ def main() -> None:
                 judged[name].append(judge(song, make(song), composer, args.seed + number))
             print(f"{number + 1:3} of {len(chosen)}  {song.name}", flush=True)
     text = table(judged)
-    text += f"\n\n{len(chosen)} pieces, model {args.model}, seeds from {args.seed}; {machine.describe('onnxruntime', 'numpy')}"
+    text += f"\n\n{len(chosen)} pieces, model {args.model}, seeds from {args.seed}"
+    text += f"; {machine.describe('onnxruntime', 'numpy')}"
     print(text)
     if args.output:
         args.output.write_text(text + "\n", encoding="utf-8")
