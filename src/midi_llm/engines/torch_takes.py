@@ -21,6 +21,7 @@ from midi_llm.engines.decoding import Lane, rows_of
 from midi_llm.engines.sampling import generator
 from midi_llm.engines.torch_batch import TorchBatch
 from midi_llm.engines.torch_drawing import FAILED, Draws, Scores
+from midi_llm.engines.torch_matrix import Matrix
 from midi_llm.engines.torch_ops import Ops
 from midi_llm.engines.torch_slices import Slice, extras, slices, tensor_on
 from midi_llm.errors import EngineError
@@ -31,7 +32,7 @@ _ALIGNED = 8  # ids: products whose sizes are no multiple of it have slow kernel
 class TorchTakes:
     """The requests of `lanes`, drawing from rows of `head_VD`. Follows the lanes as they leave (`arrange`)."""
 
-    def __init__(self, head_VD: Tensor, ops: Ops, lanes: Sequence[Lane]) -> None:
+    def __init__(self, head_VD: Matrix, ops: Ops, lanes: Sequence[Lane]) -> None:
         self._head_VD, self._ops, self._device = head_VD, ops, head_VD.device
         all_params = [take.request.params for take, _ in rows_of(lanes)]
         self._order = [take.index for take, _ in rows_of(lanes)]
@@ -40,7 +41,7 @@ class TorchTakes:
             if params.temperature > 0:
                 column[: params.max_tokens] = generator(params.seed).random(params.max_tokens)
         self._uniforms = tensor_on(torch.from_numpy(uniforms), self._device)
-        self._extra_rows: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
+        self._extra_rows: dict[tuple[int, ...], tuple[Tensor, Matrix]] = {}
         self._drawn = 0
         on_cuda = self._device.type == "cuda"
         self._host_ids = torch.zeros(len(all_params), dtype=torch.long, pin_memory=on_cuda)
@@ -120,9 +121,9 @@ class TorchTakes:
         if not extra:
             return self._ops.draw(Scores(logits=logits_RW, start=part.start, legal=legal_RW), draws)
         ids_X, rows_XD = self._extra(extra)
-        extra_RX = hidden_RD @ rows_XD.T
+        extra_RX = self._ops.linear(hidden_RD, rows_XD)
         if other_RD is not None:
-            extra_RX = _guided(extra_RX, other_RD @ rows_XD.T, guidance)
+            extra_RX = _guided(extra_RX, self._ops.linear(other_RD, rows_XD), guidance)
         if mine is not None:
             extra_RX.masked_fill_(~tensor_on(torch.from_numpy(mine), self._device), -torch.inf)
         scores = Scores(logits=logits_RW, start=part.start, legal=legal_RW, extra_logits=extra_RX, extra_ids=ids_X)
@@ -131,9 +132,9 @@ class TorchTakes:
     def _slice_logits(self, part: Slice, hidden_RD: Tensor) -> Tensor:
         first = part.start // _ALIGNED * _ALIGNED
         last = -(-part.stop // _ALIGNED) * _ALIGNED
-        return (hidden_RD @ self._head_VD[first:last].T)[:, part.start - first : part.stop - first]
+        return self._ops.linear(hidden_RD, self._head_VD[first:last])[:, part.start - first : part.stop - first]
 
-    def _extra(self, ids: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    def _extra(self, ids: tuple[int, ...]) -> tuple[Tensor, Matrix]:
         """Extra ids [X] on the device and their rows of the head [X, D]."""
         if ids not in self._extra_rows:
             ids_X = tensor_on(torch.tensor(ids), self._device)
