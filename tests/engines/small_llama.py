@@ -45,9 +45,7 @@ def model_of(rotation: str = "default", *, head_size: int = 16, **settings: Any)
     return model
 
 
-def hidden_states(
-    llama: Llama, ops: Ops, *, steps: int = 3, starts: tuple[int, ...] = (1, 140, 37, 5)
-) -> torch.Tensor:
+def hidden_states(llama: Llama, ops: Ops, *, steps: int = 3, starts: tuple[int, ...] = (1, 140, 37, 5)) -> torch.Tensor:
     """Hidden states after steps over given ids in rows of unequal length."""
     ids = given_ids(len(starts)).to(llama.device)
     batch = TorchBatch(llama, ops, rows=len(starts), positions=200)

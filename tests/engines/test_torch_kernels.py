@@ -1,3 +1,4 @@
+# ruff: noqa: E402  (the kernels cannot be imported without triton)
 """Every kernel does what plain torch does: in Triton's interpreter, or on the GPU of this machine."""
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from midi_llm.engines.torch_product_kernel import product, shared_product
 
 from .small_llama import distance, hidden_states, model_of
 
-HALF = torch.bfloat16 if DEVICE.type == "cuda" else torch.float16  # the interpreter's tl.dot takes bfloat16 for integers
+HALF = (
+    torch.bfloat16 if DEVICE.type == "cuda" else torch.float16
+)  # the interpreter's tl.dot takes bfloat16 for integers
 WEIGHTS: tuple[Weights | None, ...] = (None, "int8", "fp8")
 
 
@@ -63,9 +66,7 @@ def test_one_row_is_multiplied_as_in_torch(weights: Weights | None, dtype: torch
     assert close(product(x, outputs), linear(x, outputs))
     assert close(product(x, outputs, gain_D=gain, epsilon=1e-5), linear(normal, outputs))
     assert close(product(x, outputs, residual=residual), residual + linear(x, outputs))
-    assert close(
-        product(x, outputs, gain_D=gain, epsilon=1e-5, is_gated=True), gated(linear(normal, outputs))
-    )
+    assert close(product(x, outputs, gain_D=gain, epsilon=1e-5, is_gated=True), gated(linear(normal, outputs)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, HALF], ids=str)

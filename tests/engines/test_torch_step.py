@@ -14,9 +14,10 @@ from transformers import LlamaForCausalLM
 from midi_llm.engines import torch_batch
 from midi_llm.engines.base import Request, SamplingParams, generate
 from midi_llm.engines.torch_batch import TorchBatch
+from midi_llm.engines.torch_drawing import Draws, Scores
 from midi_llm.engines.torch_engine import TorchEngine
 from midi_llm.engines.torch_llama import from_transformers
-from midi_llm.engines.torch_ops import PlainOps, agrees
+from midi_llm.engines.torch_ops import Cache, PlainOps, agrees
 from midi_llm.errors import CheckpointError, EngineError
 
 from .conftest import TEXT_ROWS, Free, SlotCycle
@@ -124,17 +125,39 @@ def test_running_ahead_can_be_cancelled_and_the_engine_serves_on(
 
 
 class Broken(PlainOps):
-    """As kernels would be that a device or a compiler gets wrong."""
+    """As kernels would be that a device or a compiler gets wrong: in some rows, or where much is cached."""
 
-    def __init__(self, fault: float) -> None:
+    def __init__(self, fault: float, where: str) -> None:
         super().__init__()
-        self._fault = fault
+        self._fault, self._where = fault, where
 
-    def layer(self, llama: Any, number: int, x_BD: torch.Tensor, cache: Any, limit: int) -> torch.Tensor:
-        return super().layer(llama, number, x_BD, cache, limit) * (1 + self._fault * torch.arange(x_BD.shape[1]))
+    def layer(self, llama: Any, number: int, x_BD: torch.Tensor, cache: Cache, limit: int) -> torch.Tensor:
+        if self._where == "far":  # the first part of a long past is not seen
+            cache.keys[:, :, :, : max(0, int(cache.lengths.max()) - 1400)] = 0
+            cache.values[:, :, :, : max(0, int(cache.lengths.max()) - 1400)] = 0
+        out_BD = super().layer(llama, number, x_BD, cache, limit)
+        if self._where == "everywhere" or (self._where == "second row" and len(x_BD) > 1):
+            out_BD[-1] *= 1 + self._fault * torch.arange(x_BD.shape[1])
+        return out_BD
+
+    def draw(self, scores: Scores, draws: Draws) -> torch.Tensor:
+        return super().draw(scores, draws) + (self._where == "drawing")
 
 
-@pytest.mark.parametrize(("fault", "trusted"), [(0.0, True), (1e-4, True), (0.1, False), (float("nan"), False)])
-def test_kernels_are_trusted_only_where_they_give_what_plain_torch_gives(fault: float, trusted: bool) -> None:
+@pytest.mark.parametrize(
+    ("fault", "where", "trusted"),
+    [
+        (0.0, "nowhere", True),
+        (1e-4, "everywhere", True),
+        (0.1, "everywhere", False),
+        (float("nan"), "everywhere", False),
+        (0.1, "second row", False),
+        (0.0, "far", False),
+        (0.0, "drawing", False),
+    ],
+)
+def test_kernels_are_trusted_only_where_they_give_what_plain_torch_gives(
+    fault: float, where: str, trusted: bool
+) -> None:
     with torch.no_grad():
-        assert agrees(Broken(fault), from_transformers(model_of())) is trusted
+        assert agrees(Broken(fault, where), from_transformers(model_of())) is trusted

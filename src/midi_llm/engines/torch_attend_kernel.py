@@ -23,17 +23,21 @@ _GROUP = 16  # the least number of rows of a tensor core product
 
 @triton.jit
 def _join(
-    parts_ptr: tl.tensor, sums_ptr: tl.tensor, mixed_ptr: tl.tensor, pair: tl.tensor,
-    SIZE: tl.constexpr, PARTS: tl.constexpr,
+    parts_ptr: tl.tensor, sums_ptr: tl.tensor, mixed_ptr: tl.tensor, first_pair: tl.tensor,
+    SIZE: tl.constexpr, PARTS: tl.constexpr, GROUP: tl.constexpr, BLOCK_G: tl.constexpr,
 ) -> None:  # fmt: skip
-    """Join the parts of one row and query head; a part that saw nothing has the weight 0. Other programs wrote them."""
-    part_S, e_E = tl.arange(0, PARTS), tl.arange(0, SIZE)
-    most_S = tl.load(sums_ptr + (pair * PARTS + part_S) * 2, cache_modifier=".cg")
-    total_S = tl.load(sums_ptr + (pair * PARTS + part_S) * 2 + 1, cache_modifier=".cg")
-    share_S = tl.exp(most_S - tl.max(most_S, axis=0))
-    parts_SE = tl.load(parts_ptr + (pair * PARTS + part_S)[:, None] * SIZE + e_E[None, :], cache_modifier=".cg")
-    mixed_E = tl.sum(parts_SE * share_S[:, None], axis=0) / tl.sum(total_S * share_S, axis=0)
-    tl.store(mixed_ptr + pair * SIZE + e_E, mixed_E.to(mixed_ptr.dtype.element_ty))
+    """Join the parts, which other programs wrote, of one key head; a part that saw nothing has the weight 0."""
+    query_G, e_E = tl.arange(0, BLOCK_G), tl.arange(0, SIZE)
+    at_SG = (first_pair + query_G)[None, :] * PARTS + tl.arange(0, PARTS)[:, None]
+    mine_1G = (query_G < GROUP)[None, :]
+    most_SG = tl.load(sums_ptr + at_SG * 2, mask=mine_1G, other=0.0, cache_modifier=".cg")
+    total_SG = tl.load(sums_ptr + at_SG * 2 + 1, mask=mine_1G, other=1.0, cache_modifier=".cg")
+    at_SGE = at_SG[:, :, None] * SIZE + e_E[None, None, :]
+    parts_SGE = tl.load(parts_ptr + at_SGE, mask=mine_1G[:, :, None], other=0.0, cache_modifier=".cg")
+    share_SG = tl.exp(most_SG - tl.max(most_SG, axis=0)[None, :])
+    mixed_GE = tl.sum(parts_SGE * share_SG[:, :, None], axis=0) / tl.sum(total_SG * share_SG, axis=0)[:, None]
+    at_GE = (first_pair + query_G)[:, None] * SIZE + e_E[None, :]
+    tl.store(mixed_ptr + at_GE, mixed_GE.to(mixed_ptr.dtype.element_ty), mask=(query_G < GROUP)[:, None])
 
 
 @triton.jit
@@ -42,7 +46,7 @@ def _attend(
     rotations_ptr: tl.tensor, arrived_ptr: tl.tensor, parts_ptr: tl.tensor, sums_ptr: tl.tensor, mixed_ptr: tl.tensor,
     positions: tl.tensor, scale: tl.tensor,
     HEADS: tl.constexpr, KEY_HEADS: tl.constexpr, HALF: tl.constexpr, PARTS: tl.constexpr,
-    BLOCK_P: tl.constexpr, GROUP: tl.constexpr, EARLY: tl.constexpr,
+    BLOCK_P: tl.constexpr, GROUP: tl.constexpr, JOINED: tl.constexpr, EARLY: tl.constexpr,
 ) -> None:  # fmt: skip
     """One row, key head and part: attention of its query heads; part 0 also writes and sees the new key and value.
 
@@ -119,8 +123,7 @@ def _attend(
         tl.debug_barrier()  # all that this program has stored comes before its arrival
         arrived_ptr += row * KEY_HEADS + head
         if tl.atomic_add(arrived_ptr, 1, sem="acq_rel") == PARTS - 1:
-            for query in tl.static_range(group):
-                _join(parts_ptr, sums_ptr, mixed_ptr, first_pair + query, size, PARTS)
+            _join(parts_ptr, sums_ptr, mixed_ptr, first_pair, size, PARTS, group, JOINED)
             tl.store(arrived_ptr, 0)
 
 
@@ -128,6 +131,7 @@ def attend(joined_BN: Tensor, cache: Cache, number: int, heads: int, *, early: b
     """As `torch_ops.attend` for layer `number`, whatever the lengths are."""
     keys_BHPE, values_BHPE = cache.keys[number], cache.values[number]
     rows, key_heads, positions, size = keys_BHPE.shape
+    joined = triton.next_power_of_2(heads // key_heads)
     parts = max(1, min(_PROGRAMS // (rows * key_heads), triton.next_power_of_2(triton.cdiv(positions, _POSITIONS))))
     mixed_BN = joined_BN.new_empty((rows, heads * size))
     parts_ = joined_BN.new_empty((rows, heads, parts, size), dtype=torch.float32)
@@ -135,7 +139,6 @@ def attend(joined_BN: Tensor, cache: Cache, number: int, heads: int, *, early: b
     _attend[(rows, key_heads, parts)](
         joined_BN, keys_BHPE, values_BHPE, cache.lengths, cache.rotations, cache.arrived, parts_, sums, mixed_BN,
         positions, size**-0.5, HEADS=heads, KEY_HEADS=key_heads, HALF=size // 2, PARTS=parts,
-        BLOCK_P=_POSITIONS, GROUP=max(_GROUP, triton.next_power_of_2(heads // key_heads)), EARLY=early, num_warps=4,
-        **launch(early),
+        BLOCK_P=_POSITIONS, GROUP=max(_GROUP, joined), JOINED=joined, EARLY=early, num_warps=4, **launch(early),
     )  # fmt: skip
     return mixed_BN

@@ -40,10 +40,11 @@ class TorchTakes:
         for column, params in zip(uniforms.T, all_params, strict=True):
             if params.temperature > 0:
                 column[: params.max_tokens] = generator(params.seed).random(params.max_tokens)
-        self._uniforms = tensor_on(torch.from_numpy(uniforms), self._device)
+        on_cuda = self._device.type == "cuda"
+        self._drawn_on = self._device if on_cuda else torch.device("cpu")
+        self._uniforms = tensor_on(torch.from_numpy(uniforms), self._drawn_on)
         self._extra_rows: dict[tuple[int, ...], tuple[Tensor, Matrix]] = {}
         self._drawn = 0
-        on_cuda = self._device.type == "cuda"
         self._host_ids = torch.zeros(len(all_params), dtype=torch.long, pin_memory=on_cuda)
         self._copied = torch.cuda.Event() if on_cuda else None  # type: ignore[no-untyped-call]
         self.arrange(lanes)
@@ -53,22 +54,22 @@ class TorchTakes:
         takes = rows_of(lanes)
         params = [take.request.params for take, _ in takes]
         self._draws = Draws(
-            temperature=self._column([one.temperature for one in params], torch.float32),
-            top_p=self._column([one.top_p for one in params], torch.float64),
+            temperature=_column([one.temperature for one in params], torch.float32, self._drawn_on),
+            top_p=_column([one.top_p for one in params], torch.float64, self._drawn_on),
             uniform=self._uniforms[:0],
             sampled=any(one.temperature > 0 for one in params),
             nucleus=any(one.top_p < 1 for one in params),
         )
-        self._guidance = self._column([one.guidance for one in params], torch.float32)
+        self._guidance = _column([one.guidance for one in params], torch.float32, self._device)
         order = [take.index for take, _ in takes]
         if order != self._order:
-            places = self._column([self._order.index(index) for index in order], torch.long)[:, 0]
+            places = _column([self._order.index(index) for index in order], torch.long, self._drawn_on)[:, 0]
             self._uniforms, self._order = self._uniforms[:, places], order
         self._rows: Tensor | slice = slice(len(takes))
         self._other_rows: Tensor | None = None
         if len(lanes) > len(takes):
-            self._rows = self._column([rows[0] for _, rows in takes], torch.long)[:, 0]
-            self._other_rows = self._column([rows[-1] for _, rows in takes], torch.long)[:, 0]
+            self._rows = _column([rows[0] for _, rows in takes], torch.long, self._device)[:, 0]
+            self._other_rows = _column([rows[-1] for _, rows in takes], torch.long, self._device)[:, 0]
 
     @torch.no_grad()
     def draw(self, batch: TorchBatch, allowed: Sequence[Allowed]) -> None:
@@ -86,7 +87,7 @@ class TorchTakes:
                 members = tensor_on(torch.tensor(part.members), self._device)
                 other = None if other_RD is None else other_RD[members]
                 ids_R[members] = self._draw_slice(part, allowed, hidden_RD[members], other, draws.of(members), members)
-        self._host_ids[: len(allowed)].copy_(ids_R, non_blocking=True)
+        self._host_ids[: len(allowed)].copy_(ids_R, non_blocking=self._copied is not None)
         if self._copied is not None:
             self._copied.record()
         batch.ids[self._rows] = ids_R.clamp(min=0)
@@ -141,8 +142,9 @@ class TorchTakes:
             self._extra_rows[ids] = (ids_X, self._head_VD[ids_X])
         return self._extra_rows[ids]
 
-    def _column(self, values: Sequence[float], dtype: torch.dtype) -> Tensor:
-        return tensor_on(torch.tensor(values, dtype=dtype)[:, None], self._device)
+
+def _column(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return tensor_on(torch.tensor(values, dtype=dtype)[:, None], device)
 
 
 def _guided(prompted: Tensor, unprompted: Tensor, guidance_R1: Tensor) -> Tensor:
