@@ -24,7 +24,7 @@ from midi_llm.engines.base import Allowed, Engine, Request, Step, TokenConstrain
 from midi_llm.engines.torch_batch import TorchBatch
 from midi_llm.engines.torch_engine import TorchEngine
 from midi_llm.engines.torch_llama import Layer, Llama, narrowed
-from midi_llm.engines.torch_matrix import Matrix, Scaled
+from midi_llm.engines.torch_matrix import Matrix, Scaled, linear
 from midi_llm.engines.torch_ops import PlainOps
 from midi_llm.model.catalog import resolve_model
 from prompts import PROMPTS
@@ -36,7 +36,7 @@ KINDS = ("time", "duration", "note")
 @dataclass(kw_only=True)
 class Take:
     prompt_ids: list[int]
-    legal: list[np.ndarray] = field(default_factory=list)
+    allowed: list[Allowed] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
 
 
@@ -54,7 +54,9 @@ class Recorded:
         return self._constraint.allowed()
 
     def accept(self, token_id: int) -> None:
-        self._take.legal.append(legal_ids(self._constraint.allowed()))
+        allowed = self._constraint.allowed()
+        mask = None if allowed.mask is None else allowed.mask.copy()  # the grammar uses it again
+        self._take.allowed.append(replace(allowed, mask=mask))
         self._take.ids.append(token_id)
         self._constraint.accept(token_id)
 
@@ -105,17 +107,18 @@ def opened(llama: Llama) -> Llama:
 @torch.no_grad()
 def log_probabilities(llama: Llama, takes: Sequence[Take], tokens: int) -> list[tuple[int, int, torch.Tensor]]:
     """For each slot: its kind, the place of what was drawn, and log-probabilities of its legal ids."""
-    ops, found = PlainOps(), []
-    batch = TorchBatch(llama, ops, rows=len(takes), positions=max(len(take.prompt_ids) for take in takes) + tokens)
+    found = []
+    batch = TorchBatch(
+        llama, PlainOps(), rows=len(takes), positions=max(len(take.prompt_ids) for take in takes) + tokens
+    )
     for row, take in enumerate(takes):
         batch.fill(row, take.prompt_ids)
     for place in range(tokens):
         for row, take in enumerate(takes):
             if place >= len(take.ids):
                 continue
-            ids = take.legal[place]
+            logits, ids = legal_logits(llama, batch.hidden[row : row + 1], take.allowed[place])
             if len(ids) > 1:
-                logits = ops.linear(batch.hidden[row : row + 1], llama.head[torch.from_numpy(ids)])[0].float()
                 drawn = int(np.flatnonzero(ids == take.ids[place])[0])
                 found.append((place % 3, drawn, logits.log_softmax(0)))
         batch.ids[:] = torch.tensor([take.ids[min(place, len(take.ids) - 1)] for take in takes])
@@ -123,9 +126,17 @@ def log_probabilities(llama: Llama, takes: Sequence[Take], tokens: int) -> list[
     return found
 
 
-def legal_ids(allowed: Allowed) -> np.ndarray:
-    ids = np.arange(allowed.start, max(allowed.start, allowed.stop))
-    return np.concatenate((ids if allowed.mask is None else ids[allowed.mask], np.array(allowed.extra, np.int64)))
+def legal_logits(llama: Llama, hidden_1D: torch.Tensor, allowed: Allowed) -> tuple[torch.Tensor, np.ndarray]:
+    """Float32 logits of the ids that are allowed, and these ids."""
+    logits, ids = [], []
+    if allowed.start < allowed.stop:
+        mask = np.ones(allowed.stop - allowed.start, np.bool_) if allowed.mask is None else allowed.mask
+        logits.append(linear(hidden_1D, llama.head[allowed.start : allowed.stop])[0].float()[torch.from_numpy(mask)])
+        ids.append(np.arange(allowed.start, allowed.stop)[mask])
+    if allowed.extra:
+        logits.append(linear(hidden_1D, llama.head[torch.tensor(allowed.extra)])[0].float())
+        ids.append(np.array(allowed.extra))
+    return torch.cat(logits), np.concatenate(ids)
 
 
 def formats(llama: Llama) -> Iterator[tuple[str, Llama]]:
@@ -167,7 +178,7 @@ def main() -> None:
     exact = log_probabilities(llama, takes, args.tokens)
     print("| weights | bytes a step | KL, nats a slot (time, duration, note) | most | nats of what was drawn |")
     print("|---|---|---|---|---|")
-    print(f"| float32 | {bytes_read(llama) / 1e6:.1f} MB | - | - | {nats(exact):.4f} |")
+    print(f"| float32 | {bytes_read(llama) / 1e6:.1f} MB | - | - | {nats(exact):.4f} |", flush=True)
     for name, other in formats(llama):
         found = log_probabilities(opened(other), takes, args.tokens)
         apart = np.array(
