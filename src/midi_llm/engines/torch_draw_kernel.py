@@ -46,7 +46,7 @@ def _draw(
     stride: tl.tensor, width: tl.tensor, start: tl.tensor, extra: tl.tensor, masked: tl.tensor,
     one: tl.tensor, coldest: tl.tensor, N: tl.constexpr, C: tl.constexpr,
 ) -> None:  # fmt: skip
-    """One request: `width` ids from `start` on, then `extra` others; `masked` is `width` where not all are legal, else 0."""
+    """One request: `width` ids from `start` on, of which `masked` (all or none) have a mask; then `extra` others."""
     request = tl.program_id(0).to(tl.int64)
     at_NC = tl.arange(0, N)[:, None] * C + tl.arange(0, C)[None, :]
     inside_NC = at_NC < width

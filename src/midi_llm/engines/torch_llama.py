@@ -101,16 +101,20 @@ def from_transformers(model: Any) -> Llama:
 def narrowed(llama: Llama, weights: Weights) -> Llama:
     """The same with all matrices in 8 bits; gains stay, and so does the table, of which a step reads one row."""
 
-    def narrow(layer: Layer) -> Layer:
-        named = {"joined": layer.joined, "output": layer.output, "gate_up": layer.gate_up, "down": layer.down}
-        return replace(layer, **{name: _scaled(matrix, weights) for name, matrix in named.items()})
+    def narrow(matrix: Matrix) -> Matrix:
+        return scaled(matrix, weights) if isinstance(matrix, Tensor) else matrix
 
-    layers = tuple(narrow(layer) for layer in llama.layers)
-    return replace(llama, layers=layers, head=_scaled(llama.head, weights))
-
-
-def _scaled(matrix: Matrix, weights: Weights) -> Matrix:
-    return scaled(matrix, weights) if isinstance(matrix, Tensor) else matrix
+    layers = tuple(
+        replace(
+            layer,
+            joined=narrow(layer.joined),
+            output=narrow(layer.output),
+            gate_up=narrow(layer.gate_up),
+            down=narrow(layer.down),
+        )
+        for layer in llama.layers
+    )
+    return replace(llama, layers=layers, head=narrow(llama.head))
 
 
 def _layer(layer: Any) -> Layer:

@@ -9,7 +9,6 @@ Shapes: B rows, D inputs, N outputs; sizes are multiples of 16.
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
