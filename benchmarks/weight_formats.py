@@ -118,9 +118,9 @@ def log_probabilities(llama: Llama, takes: Sequence[Take], tokens: int) -> list[
             if place >= len(take.ids):
                 continue
             logits, ids = legal_logits(llama, batch.hidden[row : row + 1], take.allowed[place])
-            if len(ids) > 1:
-                drawn = int(np.flatnonzero(ids == take.ids[place])[0])
-                found.append((place % 3, drawn, logits.log_softmax(0)))
+            drawn = np.flatnonzero(ids == take.ids[place])
+            if len(ids) > 1 and len(drawn):  # a ceiling need not be one of them
+                found.append((place % 3, int(drawn[0]), logits.log_softmax(0)))
         batch.ids[:] = torch.tensor([take.ids[min(place, len(take.ids) - 1)] for take in takes])
         batch.step(len(takes))
     return found
