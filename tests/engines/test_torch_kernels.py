@@ -11,7 +11,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 pytest.importorskip("triton", minversion=None if DEVICE.type == "cuda" else "3.7")
 
 from midi_llm.engines import torch_ops, torch_product_kernel
-from midi_llm.engines.torch_attend_kernel import attend
+from midi_llm.engines.torch_attend_kernel import attend, parts_of
 from midi_llm.engines.torch_draw_kernel import draw
 from midi_llm.engines.torch_drawing import Draws, Scores, draw_positions
 from midi_llm.engines.torch_kernels import KernelOps, fits
@@ -100,6 +100,14 @@ def test_attention_reads_and_writes_the_cache_as_in_torch(lengths: tuple[int, ..
     for name in ("keys", "values"):
         assert torch.allclose(getattr(caches[1], name), getattr(caches[0], name), atol=1e-5)
     assert not caches[1].arrived.any()  # ready for the next layer
+
+
+def test_a_past_is_shared_out_in_powers_of_two() -> None:
+    for pairs in (1, 3, 8, 12, 24, 100, 129, 512):
+        for positions in (1, 128, 300, 2048, 8192):
+            parts = parts_of(pairs, positions)
+            assert parts.bit_count() == 1  # no block has another size
+            assert parts == 1 or (parts * pairs <= 128 and parts * 128 < 2 * positions)
 
 
 @pytest.mark.usefixtures("fewer_programs")

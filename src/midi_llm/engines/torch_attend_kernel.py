@@ -132,7 +132,7 @@ def attend(joined_BN: Tensor, cache: Cache, number: int, heads: int, *, early: b
     keys_BHPE, values_BHPE = cache.keys[number], cache.values[number]
     rows, key_heads, positions, size = keys_BHPE.shape
     joined = triton.next_power_of_2(heads // key_heads)
-    parts = max(1, min(_PROGRAMS // (rows * key_heads), triton.next_power_of_2(triton.cdiv(positions, _POSITIONS))))
+    parts = parts_of(rows * key_heads, positions)
     mixed_BN = joined_BN.new_empty((rows, heads * size))
     parts_ = joined_BN.new_empty((rows, heads, parts, size), dtype=torch.float32)
     sums = joined_BN.new_empty((rows, heads, parts, 2), dtype=torch.float32)
@@ -142,3 +142,9 @@ def attend(joined_BN: Tensor, cache: Cache, number: int, heads: int, *, early: b
         BLOCK_P=_POSITIONS, GROUP=max(_GROUP, joined), JOINED=joined, EARLY=early, num_warps=4, **launch(early),
     )  # fmt: skip
     return mixed_BN
+
+
+def parts_of(pairs: int, positions: int) -> int:
+    """Among how many programs each of `pairs` rows and key heads shares out a past; a power of two, as blocks are."""
+    free = max(1, _PROGRAMS // pairs)
+    return min(1 << (free.bit_length() - 1), int(triton.next_power_of_2(triton.cdiv(positions, _POSITIONS))))

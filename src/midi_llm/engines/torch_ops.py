@@ -25,6 +25,7 @@ TOLERANCE = 0.1
 """Relative distance of hidden states up to which kernels are trusted: in bfloat16 they lie 0.03 from float32."""
 
 _TRIED_LENGTHS = (1500, 3)
+_TRIED_STEP = 256  # positions: room comes in whole steps, as in a batch, since kernels are compiled for multiples of 16
 _TRIED_IDS = 16_512  # of the head, as many as there are notes
 
 
@@ -189,7 +190,7 @@ def agrees(ops: Ops, llama: Llama) -> bool:
 
 def _tried(ops: Ops, llama: Llama, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Hidden states [B, D] and logits [B, W] after two ids, behind arbitrary cached keys and values."""
-    positions = max(lengths) + 2
+    positions = (max(lengths) // _TRIED_STEP + 1) * _TRIED_STEP
     cache = Cache.empty(llama, len(lengths), positions)
     arbitrary = torch.Generator(llama.device).manual_seed(0)
     for cached in (cache.keys, cache.values):
