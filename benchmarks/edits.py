@@ -2,11 +2,11 @@
 
     python benchmarks/edits.py CORPUS [--pieces 12] [--seed 0] [--model nano] [--engine auto] [-o table.md]
 
-Pieces of the corpus's test split with known beats, written as MIDI files; every command on each of them. "Kept" is the
-share of the notes left alone that are in the new file at the same ticks; "on the grid" of the new onsets within 15 ms of
-sixteenths or triplets; "in key" of the new melodic notes on the pitch classes of 95 % of the old piece's notes;
-"density" new notes over those they replace. The text: the same edit with "sparse, few notes" and with "dense, many
-notes"; "order" is how often the dense one has more notes (50 % is no effect).
+Pieces of the corpus's test split with a known tempo, every command on each of them. "Kept" is the share of the notes
+left alone that are in the new file at the same ticks; "on the grid" of the new onsets within 15 ms of sixteenths or
+triplets; "in key" of the new melodic notes on the pitch classes of 95 % of the old piece's notes; "density" new notes
+over those they replace. The text: the same edit with "sparse, few notes" and with "dense, many notes"; "order" is how
+often the dense one has more notes (50 % is no effect).
 """
 
 from __future__ import annotations
