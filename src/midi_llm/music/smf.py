@@ -122,6 +122,14 @@ def read_number(content: bytes | memoryview, position: int) -> tuple[int, int]:
     return -1, position + 4
 
 
+def write_number(value: int) -> bytes:
+    """`value` >= 0 as a number of variable length, what `read_number` reads."""
+    groups = [value & 0x7F]
+    while value := value >> 7:
+        groups.append(value & 0x7F | 0x80)
+    return bytes(reversed(groups))
+
+
 def meta_payload(midi: MidiBytes, body: int) -> bytes:
     """Return the payload of the meta message whose type byte is at `body`."""
     length, position = read_number(midi.data.data, body + 1)

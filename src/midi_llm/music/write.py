@@ -20,7 +20,7 @@ from midi_llm.errors import OutputError
 from midi_llm.music.channels import DRUM_CHANNEL, Line, Voice, plan_channels
 from midi_llm.music.instruments import instrument_name
 from midi_llm.music.score import Score, TimeSignature, Track
-from midi_llm.music.smf import META, META_END_OF_TRACK, META_TEMPO, META_TIME_SIGNATURE, META_TRACK_NAME, IntArray
+from midi_llm.music.smf import META, META_END_OF_TRACK, META_TEMPO, META_TIME_SIGNATURE, META_TRACK_NAME, IntArray, write_number
 from midi_llm.whole_file import check_target, write_file
 
 TICKS_PER_QUARTER = 480
@@ -133,7 +133,7 @@ def _conductor(score: Score, ruler: _Ruler, title: str) -> bytes:
     events.sort(key=lambda event: event[0])
     body, now = b"", 0
     for tick, message in events:
-        body += _varint(tick - now) + message
+        body += write_number(tick - now) + message
         now = tick
     return _chunk(body)
 
@@ -160,7 +160,7 @@ def _track_chunk(track: Track, line: Line, voice: Voice, changes: tuple[tuple[in
     first = np.concatenate((track.notes["pitch"], change[:, 1].astype(np.uint8), track.notes["pitch"]))
     second = np.concatenate((np.full(count, 64, np.uint8), zeros, velocity))
     messages = np.stack((status, first, second), axis=1)[order]
-    head = _varint(0) + _meta(META_TRACK_NAME, name.encode("utf-8", "replace"))
+    head = write_number(0) + _meta(META_TRACK_NAME, name.encode("utf-8", "replace"))
     return _chunk(head + _encode(np.diff(tick[order], prepend=0), messages))
 
 
@@ -177,17 +177,10 @@ def _encode(delta: IntArray, messages: npt.NDArray[np.uint8]) -> bytes:
     return rows[used].tobytes()
 
 
-def _varint(value: int) -> bytes:
-    groups = [value & 0x7F]
-    while value := value >> 7:
-        groups.append(value & 0x7F | 0x80)
-    return bytes(reversed(groups))
-
-
 def _meta(kind: int, payload: bytes) -> bytes:
-    return bytes((META, kind)) + _varint(len(payload)) + payload
+    return bytes((META, kind)) + write_number(len(payload)) + payload
 
 
 def _chunk(body: bytes) -> bytes:
-    body += _varint(0) + _meta(META_END_OF_TRACK, b"")
+    body += write_number(0) + _meta(META_END_OF_TRACK, b"")
     return b"MTrk" + len(body).to_bytes(4, "big") + body
