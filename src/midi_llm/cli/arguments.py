@@ -19,7 +19,12 @@ PROGRAM = "midi-llm"
 COMMANDS = {
     "compose": "compose MIDI from a text prompt (the default command)",
     "tokens": "show a MIDI file as readable events, or turn such a text back into MIDI",
-    "roll": "draw a MIDI file as a piano roll (SVG)",
+    "show": "show a MIDI file in the terminal: its tracks and a piano roll",
+    "play": "play a MIDI file",
+    "render": "make a sound file of a MIDI file (WAV, FLAC, Ogg, MP3)",
+    "roll": "draw a MIDI file as a piano roll (SVG, PNG)",
+    "score": "write a MIDI file as notes on staves (MusicXML, PDF, PNG, SVG)",
+    "stems": "write one MIDI file for each track",
     "models": "list the models known by name",
     "export": "make the ONNX files of a checkpoint folder",
     "data": "build a data set from MIDI and text, look at it, check it",

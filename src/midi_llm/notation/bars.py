@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from midi_llm.errors import RequestError
-from midi_llm.music.beats import estimate_beats, position
+from midi_llm.music.beats import BeatGrid, estimate_beats, position, seconds_at
 from midi_llm.music.features import note_table
 from midi_llm.music.metre import is_compound
 from midi_llm.music.quantise import EARLY
-from midi_llm.music.score import NoteArray, Score, TimeSignature
+from midi_llm.music.score import NoteArray, Score
 
 QUARTER = 24
 """Ticks of a quarter note: 32nds and triplet sixteenths are whole."""
-MOST_BARS = 5_000
+MOST_BARS = 100_000
 OFF_GRID = 0.035
 """Mean distance in quarter notes of onsets from sixteenths and triplets, above which the written beats are not played.
 Onsets anywhere are 0.049 away."""
@@ -62,68 +62,61 @@ class PlacedTrack:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """Bars of a piece, its tracks on them, tempo marks as (tick, bpm), and `tick`, which places any second."""
+    """Bars of a piece, its tracks on them, tempo marks as (tick, bpm); `tick` places a second, `second` a tick."""
 
     bars: tuple[Bar, ...]
     tracks: tuple[PlacedTrack, ...]
     tempos: tuple[tuple[int, float], ...]
     tick: Callable[[float], int]
+    second: Callable[[float], float]
     heard: bool
     """The beats are heard, not written."""
 
 
 def lay_out(score: Score) -> Layout:
-    """Place the notes of `score`. Raises `RequestError` beyond 5,000 bars."""
-    quarters, metres, tempos, heard = _time_line(score)
+    """Place the notes of `score`. Raises `RequestError` beyond 100,000 bars."""
+    line = _time_line(score)
+    quarters = line.quarters
     places = [(quarters(t.notes["time"]), quarters(t.notes["time"] + t.notes["duration"])) for t in score.tracks]
     last = max((float(ends.max()) for _, ends in places if len(ends)), default=0.0)
-    bars = _bars(metres, last * QUARTER)
+    bars = _bars(line.metres, last * QUARTER)
     starts = np.array([bar.start + at for bar in bars for at in range(0, bar.length, bar.beat)], np.int64)
     in_three = np.array([bar.beat == QUARTER for bar in bars for _ in range(0, bar.length, bar.beat)])
     tracks = tuple(_place(begin * QUARTER, end * QUARTER, starts, in_three) for begin, end in places)
     end = max((int(placed.ends.max()) for placed in tracks if len(placed.ends)), default=0)
-    bars = tuple(bar for bar in bars if bar.start < end) or bars[:1]
+    return Layout(
+        bars=tuple(bar for bar in bars if bar.start < end) or bars[:1],
+        tracks=tracks,
+        tempos=line.tempos,
+        tick=lambda second: round(float(quarters(np.array([second]))[0]) * QUARTER),
+        second=lambda tick: float(line.seconds(np.array([tick / QUARTER]))[0]),
+        heard=line.heard,
+    )
 
-    def tick(second: float) -> int:
-        return round(float(quarters(np.array([second]))[0]) * QUARTER)
 
-    return Layout(bars=bars, tracks=tracks, tempos=tempos, tick=tick, heard=heard)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _TimeLine:
+    """Seconds to quarter notes and back; metres as (tick, numerator, denominator), tempos as (tick, bpm)."""
 
-
-_TimeLine = tuple[Callable[[Floats], Floats], list[tuple[int, int, int]], tuple[tuple[int, float], ...], bool]
+    quarters: Callable[[Floats], Floats]
+    seconds: Callable[[Floats], Floats]
+    metres: list[tuple[int, int, int]]
+    tempos: tuple[tuple[int, float], ...]
+    heard: bool
 
 
 def _time_line(score: Score) -> _TimeLine:
-    """Seconds to quarter notes, metres as (tick, numerator, denominator), tempos as (tick, bpm), whether heard."""
-    written = _written_quarters(score)
+    """As written, unless the onsets do not lie on what is written and beats can be heard."""
+    written = _written(score)
     table = note_table(score)
-    grid = estimate_beats(table) if len(table) and off_grid(written(table.start)) > OFF_GRID else None
-    if grid is None:
-        metres = [_metre(written, signature) for signature in score.time_signatures]
-        marks = tuple(
-            (round(float(written(np.array([tempo.time]))[0]) * QUARTER), tempo.bpm) for tempo in score.tempos
-        )
-        return written, metres, marks or ((0, USUAL_BPM),), False
-    unit = grid.quarters_per_beat
-    bar = grid.metre[0] * 4 / grid.metre[1]
-    lead = float(position(grid, table.start[:1])[0] - grid.downbeats[0]) * unit if len(grid.downbeats) else 0.0
-    shift = max(-np.floor(lead / bar + 1e-6), 0) * bar - float(grid.downbeats[0] if len(grid.downbeats) else 0) * unit
-
-    def heard(seconds: Floats) -> Floats:
-        return np.asarray(position(grid, seconds) * unit + shift)
-
-    return heard, [(0, *grid.metre)], ((0, grid.bpm),), True
+    if len(table) and off_grid(written.quarters(table.start)) > OFF_GRID:
+        grid = estimate_beats(table)
+        if grid is not None:
+            return _heard(grid, float(table.start[0]))
+    return written
 
 
-def off_grid(quarters: Floats) -> float:
-    """Mean distance of onsets [n] from the nearest sixteenth or triplet, in quarter notes."""
-    if not len(quarters):
-        return 0.0
-    away = [np.abs(quarters * lines - np.rint(quarters * lines)) / lines for lines in (4, 3)]
-    return float(np.minimum(*away).mean())
-
-
-def _written_quarters(score: Score) -> Callable[[Floats], Floats]:
+def _written(score: Score) -> _TimeLine:
     tempos = sorted(score.tempos, key=lambda tempo: tempo.time)
     times = np.array([0.0, *(max(tempo.time, 0.0) for tempo in tempos)])
     rates = np.array([USUAL_BPM, *(tempo.bpm for tempo in tempos)]) / 60
@@ -133,12 +126,43 @@ def _written_quarters(score: Score) -> Callable[[Floats], Floats]:
         index = np.searchsorted(times, seconds, side="right") - 1
         return np.asarray(at[index] + (seconds - times[index]) * rates[index])
 
-    return quarters
+    def seconds(quarters: Floats) -> Floats:
+        index = np.maximum(np.searchsorted(at, quarters, side="right") - 1, 0)
+        return np.asarray(times[index] + (quarters - at[index]) / rates[index])
+
+    def line(time: float, lines: int) -> int:
+        return round(float(quarters(np.array([time]))[0]) * lines) * (QUARTER // lines)
+
+    return _TimeLine(
+        quarters=quarters,
+        seconds=seconds,
+        metres=[(line(sign.time, 4), sign.numerator, sign.denominator) for sign in score.time_signatures],
+        tempos=tuple((line(tempo.time, QUARTER), tempo.bpm) for tempo in tempos) or ((0, USUAL_BPM),),
+        heard=False,
+    )
 
 
-def _metre(quarters: Callable[[Floats], Floats], signature: TimeSignature) -> tuple[int, int, int]:
-    tick = round(float(quarters(np.array([signature.time]))[0]) * 4) * (QUARTER // 4)
-    return tick, signature.numerator, signature.denominator
+def _heard(grid: BeatGrid, first: float) -> _TimeLine:
+    """Bars on the downbeats that are heard, the first one at or before the onset at `first` seconds."""
+    unit, bar = grid.quarters_per_beat, grid.metre[0] * 4 / grid.metre[1]
+    downbeat = float(grid.downbeats[0]) if len(grid.downbeats) else 0.0
+    before = (float(position(grid, np.array([first]))[0]) - downbeat) * unit
+    shift = max(float(np.ceil(-before / bar - 1e-6)), 0.0) * bar - downbeat * unit
+    return _TimeLine(
+        quarters=lambda seconds: np.asarray(position(grid, seconds) * unit + shift),
+        seconds=lambda quarters: np.asarray(seconds_at(grid, (quarters - shift) / unit)),
+        metres=[(0, *grid.metre)],
+        tempos=((0, grid.bpm),),
+        heard=True,
+    )
+
+
+def off_grid(quarters: Floats) -> float:
+    """Mean distance of onsets [n] from the nearest sixteenth or triplet, in quarter notes."""
+    if not len(quarters):
+        return 0.0
+    away = [np.abs(quarters * lines - np.rint(quarters * lines)) / lines for lines in (4, 3)]
+    return float(np.minimum(*away).mean())
 
 
 def _bars(metres: list[tuple[int, int, int]], end: float) -> tuple[Bar, ...]:

@@ -48,7 +48,5 @@ def engrave(musicxml: str) -> list[str]:
 
 
 def _page(svg: str) -> str:
-    """With the size and the white of paper, and letters that every font has."""
-    head, rest = svg.split(">", 1)
-    sized = head.replace("<svg ", '<svg width="210mm" height="297mm" ', 1)
-    return _QUARTER_NOTE.sub("\\1\u2669", f'{sized}><rect width="2100" height="2970" fill="white"/>{rest}')
+    """With the size of paper, and letters that every font has."""
+    return _QUARTER_NOTE.sub("\\1\u2669", svg.replace("<svg ", '<svg width="210mm" height="297mm" ', 1))

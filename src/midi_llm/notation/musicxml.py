@@ -32,16 +32,23 @@ MARK_CHANGE = 0.05
 """A tempo is marked where it differs by this share from the last mark ..."""
 MARK_BARS = 2
 """... and that is so many bars back: a score does not show every breath."""
+MOST_BARS = 50_000
+"""Bars over all parts: such a file has 100 MB."""
 _STAFF_VOICES = 4
 """Numbers of voices go up by this much from staff to staff."""
 
 
 def to_musicxml(score: Score, *, keys: Sequence[KeySignature] = (), title: str = "") -> str:
-    """The MusicXML text of `score`. Raises `RequestError` for a score without notes or of more than 5,000 bars."""
+    """The MusicXML text of `score`. Raises `RequestError` for a score without notes, or of more than `MOST_BARS`."""
     if not score.note_count:
         raise RequestError("the piece has no notes: there is nothing to put on staves")
     layout = lay_out(score)
     parts = make_parts(score, layout)
+    if len(parts) * len(layout.bars) > MOST_BARS:
+        raise RequestError(
+            f"{len(layout.bars):,} bars of {len(parts)} parts are too much for a score; {MOST_BARS:,} in all are allowed:"
+            " cut the piece into shorter ones, or write its stems"
+        )
     root = Element("score-partwise", version="4.0")
     if title:
         _text(SubElement(root, "work"), "work-title", clean_text(title))

@@ -12,21 +12,24 @@ from typing import Literal
 
 from midi_llm.errors import MissingExtraError, RequestError
 
+Paper = Literal["none", "white"]
+"""What is behind the pages: nothing, so that they have the colour of where they are shown, or white."""
+
 PIXELS_PER_INCH = 144
 """An SVG pixel is 1/96 inch, so pictures are half as large again: sharp on most screens."""
 
 
-def svg_to_png(pages: Sequence[str], *, pixels_per_inch: int = PIXELS_PER_INCH) -> list[bytes]:
+def svg_to_png(pages: Sequence[str], *, paper: Paper = "none") -> list[bytes]:
     """Each page as a PNG. Raises `MissingExtraError` without Typst, `RequestError` for an SVG that it cannot read."""
-    return _compile(pages, "png", pixels_per_inch)
+    return _compile(pages, "png", paper)
 
 
-def svg_to_pdf(pages: Sequence[str]) -> bytes:
+def svg_to_pdf(pages: Sequence[str], *, paper: Paper = "none") -> bytes:
     """All pages as one PDF of lines and letters, not of pixels. Raises as `svg_to_png`."""
-    return _compile(pages, "pdf", None)[0]
+    return _compile(pages, "pdf", paper)[0]
 
 
-def _compile(pages: Sequence[str], form: Literal["png", "pdf"], pixels_per_inch: int | None) -> list[bytes]:
+def _compile(pages: Sequence[str], form: Literal["png", "pdf"], paper: Paper) -> list[bytes]:
     try:
         import typst
     except ImportError as error:
@@ -37,9 +40,10 @@ def _compile(pages: Sequence[str], form: Literal["png", "pdf"], pixels_per_inch:
             (folder / f"{number}.svg").write_text(page, encoding="utf-8")
         body = "\n#pagebreak()\n".join(f'#image("{number}.svg")' for number in range(len(pages)))
         source = folder / "pages.typ"
-        source.write_text(f"#set page(width: auto, height: auto, margin: 0pt, fill: none)\n{body}\n", encoding="utf-8")
+        page = f"#set page(width: auto, height: auto, margin: 0pt, fill: {paper})"
+        source.write_text(f"{page}\n{body}\n", encoding="utf-8")
         try:
-            made = typst.compile(str(source), format=form, ppi=pixels_per_inch)
+            made = typst.compile(str(source), format=form, ppi=PIXELS_PER_INCH)
         except typst.TypstError as error:
             raise RequestError(f"the picture cannot be made of this SVG: {error}") from error
     return list(made) if isinstance(made, list) else [made]

@@ -13,6 +13,7 @@ from itertools import groupby
 from midi_llm.notation.bars import QUARTER
 
 MOST_VOICES = 2
+EIGHTH = QUARTER // 2
 SLACK = QUARTER // 4
 """Ends and overlaps that differ by this much are nothing: how a player lets go, not what is written."""
 MIDDLE_C = 60
@@ -107,7 +108,10 @@ def _join(chord: Chord, voices: list[list[Chord]]) -> None:
 
 def _close_gaps(voice: list[Chord]) -> None:
     """Lengthen what is played short: no rest of a sixteenth, and none of an eighth after a note as long as that."""
-    for chord, after in zip(voice, voice[1:], strict=False):
-        gap = after.start - chord.end
-        if 0 < gap <= SLACK or (gap <= QUARTER // 2 and gap <= chord.end - chord.start):
-            chord.end = after.start
+    for number, chord in enumerate(voice):
+        after = voice[number + 1].start if number + 1 < len(voice) else chord.end + QUARTER
+        gap = after - chord.end
+        if 0 < gap <= SLACK or (gap <= EIGHTH and gap <= chord.end - chord.start):
+            chord.end = after
+        elif chord.end % EIGHTH == SLACK and gap >= SLACK:  # a sixteenth short of a plain value
+            chord.end += SLACK

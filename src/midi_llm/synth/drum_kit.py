@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from midi_llm.synth.waveform import Samples
+
+Floats = npt.NDArray[np.float64]
 
 _SILENT = 6.9
 _MOST_SECONDS = 3.0
@@ -32,11 +35,11 @@ class _Drum:
 
 
 _KICK = _Drum(hertz=(50.0,), fall=3.2, ring=0.45, noise=0.12, high=3_500, hiss=0.03, gain=4)
-_SNARE = _Drum(hertz=(185.0, 330.0), fall=1.2, ring=0.2, noise=0.8, low=1_200, high=11_000, hiss=0.3, gain=1)
+_SNARE = _Drum(hertz=(185.0, 330.0), fall=1.2, ring=0.2, noise=0.6, low=900, high=8_000, hiss=0.28, gain=0)
 _TOM = _Drum(hertz=(100.0, 160.0), fall=1.5, ring=0.7, noise=0.1, high=2_000, hiss=0.08, gain=2)
-_HAT = _Drum(noise=1.0, low=7_000, hiss=0.12, gain=-9)
-_CRASH = _Drum(noise=1.0, low=2_800, hiss=2.2, gain=-6)
-_RIDE = _Drum(hertz=(3_150.0, 4_270.0, 5_510.0), ring=0.6, noise=0.5, low=5_000, hiss=1.4, gain=-10)
+_HAT = _Drum(noise=1.0, low=6_500, high=13_000, hiss=0.12, gain=-9)
+_CRASH = _Drum(noise=1.0, low=2_000, high=10_000, hiss=2.2, gain=-11)
+_RIDE = _Drum(hertz=(3_150.0, 4_270.0, 5_510.0), ring=0.6, noise=0.4, low=4_000, high=11_000, hiss=1.2, gain=-18)
 _HAND = _Drum(hertz=(300.0, 470.0), fall=1.15, ring=0.3, noise=0.15, high=4_000, hiss=0.04, gain=-1)
 _STICK = _Drum(hertz=(1_700.0,), ring=0.08, noise=0.3, low=800, high=6_000, hiss=0.05, gain=-5)
 _SHAKE = _Drum(noise=1.0, low=5_500, hiss=0.12, gain=-12)
@@ -60,18 +63,18 @@ _KIT: dict[int, _Drum] = {
     43: _skin(_TOM, 90.0),
     44: replace(_HAT, hiss=0.09, gain=-11),
     45: _skin(_TOM, 110.0),
-    46: replace(_HAT, low=6_000, hiss=0.7, gain=-9),
+    46: replace(_HAT, low=4_000, high=10_000, hiss=0.7, gain=-15),
     47: _skin(_TOM, 130.0),
     48: _skin(_TOM, 155.0, 0.6),
     49: _CRASH,
     50: _skin(_TOM, 185.0, 0.5),
     51: _RIDE,
-    52: replace(_CRASH, low=1_800, hiss=1.6),
-    53: _Drum(hertz=(1_250.0, 2_210.0, 3_400.0, 5_100.0), ring=1.2, noise=0.15, low=5_000, hiss=0.6, gain=-8),
+    52: replace(_CRASH, low=1_500, hiss=1.6),
+    53: _Drum(hertz=(1_250.0, 2_210.0, 3_400.0, 5_100.0), ring=1.2, noise=0.15, low=5_000, hiss=0.6, gain=-14),
     54: replace(_SHAKE, low=6_500, hiss=0.25, bursts=2, gain=-9),
-    55: replace(_CRASH, low=4_000, hiss=0.9, gain=-7),
+    55: replace(_CRASH, low=3_500, hiss=0.9),
     56: _TWO_TONE,
-    57: replace(_CRASH, low=2_300, hiss=1.9),
+    57: replace(_CRASH, low=1_700, hiss=1.9),
     58: _Drum(noise=1.0, low=1_500, high=5_000, hiss=0.5, bursts=9, gain=-8),
     59: replace(_RIDE, hertz=(2_800.0, 3_900.0, 5_100.0)),
     60: _skin(_HAND, 420.0, 0.2),
@@ -118,7 +121,7 @@ def stroke(pitch: int, rate: int) -> Samples:
     return sound.astype(np.float32)
 
 
-def _noise(drum: _Drum, count: int, rate: int, *, seed: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _noise(drum: _Drum, count: int, rate: int, *, seed: int) -> Floats:
     """Noise of unit level between two frequencies, with soft edges."""
     size = 1 << max(count - 1, 1).bit_length()
     spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(size))
@@ -128,9 +131,7 @@ def _noise(drum: _Drum, count: int, rate: int, *, seed: int) -> np.ndarray[tuple
     return np.asarray(sound / (np.sqrt(np.mean(sound**2)) or 1.0))
 
 
-def _bursts(drum: _Drum, time: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[
-    tuple[int], np.dtype[np.float64]
-]:
+def _bursts(drum: _Drum, time: Floats) -> Floats:
     """The fading of the noise: once, or begun anew every 12 ms or so, as hands do that clap."""
     pace = -_SILENT / drum.hiss
     if drum.bursts == 1:

@@ -2,14 +2,13 @@
 
 In: a `Score`; its seconds are used, not its tempo map. Out: a stereo `Waveform`, seconds of the score plus a tail, at no
 particular loudness (see `loudness.match_loudness`). A tone is made once for each voice, pitch and loudness of a track
-and then laid wherever it is played, like a sampler. Tracks are spread from left to right, and there is a little room.
-Simple: register, envelope and role are right, the colours of instruments are not; pedals and bends are not heard.
+and then laid wherever it is played, like a sampler. Each instrument has its place from left to right, and there is a
+little room; so the sounds of tracks alone add up to the sound of all. Simple: register, envelope and role are right, the colours of instruments are not; pedals and bends are not heard.
 The same score gives the same samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -30,12 +29,9 @@ LAYERS = 3
 """Steps of loudness that differ in brightness."""
 ROOM_SECONDS = 1.1
 """Until the room is 60 dB down."""
-ROOM_LEVEL = 0.16
+ROOM_LEVEL = 0.12
 LOWEST_PLAYED = 0.02
 """Seconds that a note is held at least, so that it can be heard."""
-_WIDTH = 0.45
-_BASSES = range(32, 40)
-_BLOCK = 1 << 17
 _FADE_SECONDS = 0.05
 
 
@@ -51,8 +47,8 @@ def render_plain(score: Score, *, sample_rate: int = DEFAULT_RATE, tail_seconds:
         )
     length = round((score.seconds + tail_seconds) * sample_rate)
     mix = np.zeros((2, length), np.float32)
-    for track, place in zip(score.tracks, _places(score.tracks), strict=True):
-        _play(track, place, mix, sample_rate)
+    for track in score.tracks:
+        _play(track, mix, sample_rate)
     if score.note_count:
         _add_room(mix, sample_rate)
     fade = min(round(_FADE_SECONDS * sample_rate), length)
@@ -60,28 +56,15 @@ def render_plain(score: Score, *, sample_rate: int = DEFAULT_RATE, tail_seconds:
     return Waveform(samples=mix, sample_rate=sample_rate)
 
 
-def _places(tracks: Sequence[Track]) -> list[float]:
-    """Where each track stands, -1 left to 1 right: drums and basses in the middle, others in turn right and left."""
-    places, others = [], 0
-    count = sum(track.instrument != DRUMS and track.program not in _BASSES for track in tracks)
-    for track in tracks:
-        if track.instrument == DRUMS or track.program in _BASSES or count == 1:
-            places.append(0.0)
-        else:
-            side = 1 if others % 2 else -1
-            places.append(side * _WIDTH * (1 - others // 2 / max(count, 2)))
-            others += 1
-    return places
-
-
-def _play(track: Track, place: float, mix: Samples, rate: int) -> None:
+def _play(track: Track, mix: Samples, rate: int) -> None:
     """Add the notes of `track` to `mix` [2, n]: those of one pitch and loudness together."""
     notes = track.notes
     layer = np.minimum(notes["velocity"].astype(np.int64) * LAYERS // 128, LAYERS - 1)
     key = notes["pitch"].astype(np.int64) * LAYERS + layer
     order = np.argsort(key, kind="stable")
     bounds = np.flatnonzero(np.diff(key[order], prepend=-1, append=-1))
-    sides = np.array([np.cos((place + 1) * np.pi / 4), np.sin((place + 1) * np.pi / 4)], np.float32)
+    angle = (1 if track.is_drum else 1 + VOICES[track.program].place) * np.pi / 4
+    sides = np.array([np.cos(angle), np.sin(angle)], np.float32)  # equal power everywhere
     for first, last in pairwise(bounds.tolist()):
         some = notes[order[first:last]]
         if track.is_drum:
@@ -134,18 +117,16 @@ def _add_room(mix: Samples, rate: int) -> None:
     """Add the echo of a small room to `mix`, in place and in blocks: noise that dies away, other on each side."""
     count = round(ROOM_SECONDS * rate)
     time = np.arange(count) / rate
-    noise = np.random.default_rng(0).standard_normal((2, count))
-    for row in noise:
-        row[1:] = 0.5 * row[1:] + 0.5 * row[:-1]  # duller than the sound itself
-    echo = noise * np.exp(-6.9 / ROOM_SECONDS * time) * (time > 0.012)
+    noise = np.random.default_rng(0).standard_normal((2, count + 1))
+    echo = (noise[:, 1:] + noise[:, :-1]) * np.exp(-6.9 / ROOM_SECONDS * time) * (time > 0.012)
     echo *= ROOM_LEVEL / np.sqrt((echo**2).sum(axis=1, keepdims=True))
-    size = 1 << (_BLOCK + count - 1).bit_length()
+    size = 1 << (2 * count).bit_length()
+    block = size - count
     response = np.fft.rfft(echo.astype(np.float32), size)
-    length = mix.shape[1]
     late = np.zeros((2, count), np.float32)
-    for first in range(0, length, _BLOCK):
-        dry = mix[:, first : first + _BLOCK].copy()
-        wet = np.fft.irfft(np.fft.rfft(dry, size) * response, size).astype(np.float32)
+    for first in range(0, mix.shape[1], block):
+        dry = mix[:, first : first + block]
+        wet = np.fft.irfft(np.fft.rfft(dry[0] + dry[1], size) * response, size).astype(np.float32)
         wet[:, :count] += late
-        late = wet[:, dry.shape[1] : dry.shape[1] + count].copy()
-        mix[:, first : first + dry.shape[1]] = dry + wet[:, : dry.shape[1]]
+        late = wet[:, block:].copy()
+        dry += wet[:, : dry.shape[1]]

@@ -54,6 +54,8 @@ class Voice:
     partials: tuple[tuple[float, float], ...] = ()
     """Ratio and amplitude of sines, in place of harmonics; the higher the ratio, the sooner it dies."""
     gain: float = 0.0
+    place: float = 0.0
+    """Where it stands, -1 left to 1 right."""
 
 
 def hertz(pitch: float) -> float:
