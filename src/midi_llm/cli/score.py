@@ -1,4 +1,4 @@
-"""`midi-llm score FILE`: a MIDI file as notes on staves, MusicXML for a notation program, or pages as PDF, PNG or SVG."""
+"""`midi-llm score FILE`: a MIDI file on staves, as MusicXML for a notation program, or as pages: PDF, PNG, SVG."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def run(args: argparse.Namespace) -> int:
     suffix = args.output.suffix.lower() if args.output is not None else ""
     if args.output is not None:
         if suffix not in (*XML_SUFFIXES, *PAGE_SUFFIXES):
-            raise OutputError(f"a score is written as {', '.join((*XML_SUFFIXES, *PAGE_SUFFIXES))}, not as {args.output}")
+            raise OutputError(
+                f"a score is written as {', '.join((*XML_SUFFIXES, *PAGE_SUFFIXES))}, not as {args.output}"
+            )
         check_file(args.output, force=args.force)
     content = midi_content(args.file)
     title = args.title if args.title is not None else args.file.stem
-    text = to_musicxml(
-        parse_midi(content, str(args.file)), keys=key_signatures(content, str(args.file)), title=title
-    )
+    text = to_musicxml(parse_midi(content, str(args.file)), keys=key_signatures(content, str(args.file)), title=title)
     if args.output is None:
         sys.stdout.write(text)
         return 0

@@ -1,7 +1,7 @@
 """The key signatures that a MIDI file states: `key_signatures(content)`.
 
-In: the bytes of a file. Out: its key signature messages in seconds. Many files have none, or C major by default: what is
-stated is not what is heard (see `key.estimate_key`).
+In: the bytes of a file. Out: its key signature messages in seconds. Many files have none, or C major by default: what
+is stated is not what is heard (see `key.estimate_key`).
 """
 
 from __future__ import annotations

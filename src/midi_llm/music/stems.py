@@ -1,8 +1,9 @@
 """One MIDI file for each track: `split_stems(content)`, from the bytes of a MIDI file.
 
-Out: a `Stem` for every track of `parse_midi(content)`: type 1 files with the whole tempo map, all signatures and markers,
-and the channel's own controllers, bends and program changes, at the ticks of the original. Played together they are the
-original. Messages to the whole synthesizer (system exclusive) are left out. SMPTE time and type 2 are rewritten first.
+Out: a `Stem` for every track of `parse_midi(content)`: type 1 files with the whole tempo map, all signatures and
+markers, and the channel's own controllers, bends and program changes, at the ticks of the original. Played together
+they are the original, but for messages to the whole synthesizer (system exclusive), which are left out. SMPTE time and
+type 2 are rewritten first.
 """
 
 from __future__ import annotations

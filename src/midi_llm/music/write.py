@@ -20,7 +20,15 @@ from midi_llm.errors import OutputError
 from midi_llm.music.channels import DRUM_CHANNEL, Line, Voice, plan_channels
 from midi_llm.music.instruments import instrument_name
 from midi_llm.music.score import Score, TimeSignature, Track
-from midi_llm.music.smf import META, META_END_OF_TRACK, META_TEMPO, META_TIME_SIGNATURE, META_TRACK_NAME, IntArray, write_number
+from midi_llm.music.smf import (
+    META,
+    META_END_OF_TRACK,
+    META_TEMPO,
+    META_TIME_SIGNATURE,
+    META_TRACK_NAME,
+    IntArray,
+    write_number,
+)
 from midi_llm.whole_file import check_target, write_file
 
 TICKS_PER_QUARTER = 480

@@ -30,9 +30,8 @@ OFF_GRID = 0.035
 Onsets anywhere are 0.049 away."""
 APART = 0.06
 """Onsets further apart than this share of a beat are two."""
-EXACT = 0.025
-"""Onsets lie on fine lines when they are off by at most this share of a beat, root mean square: a grace note or an
-uneven stroke is not a 32nd."""
+EXACT = 0.03
+"""Onsets lie on fine lines when none is off by more than this share of a beat: an uneven stroke is not a 32nd."""
 USUAL_BPM = 120.0
 _STRAIGHT, _TRIPLET, _FINE, _SEXTUPLET = 6, 8, 3, 4
 """Ticks between the lines of each kind."""
@@ -176,9 +175,7 @@ def _bars(metres: list[tuple[int, int, int]], end: float) -> tuple[Bar, ...]:
         while start < min(stop, end) or not bars:
             beat = _beat(numerator, denominator)
             size = int(min(length, stop - start)) if stop > start else length
-            bars.append(
-                Bar(start=start, length=size, numerator=numerator, denominator=denominator, beat=beat)
-            )
+            bars.append(Bar(start=start, length=size, numerator=numerator, denominator=denominator, beat=beat))
             start += size
             if len(bars) > MOST_BARS:
                 raise RequestError(f"the piece has more than {MOST_BARS:,} bars; cut it into shorter pieces")
@@ -215,10 +212,13 @@ def _steps(away: Floats, home: Ticks, in_three: npt.NDArray[np.bool_]) -> Ticks:
     count = len(in_three)
     order = np.lexsort((away, home))
     away, home = away[order], home[order]
-    cost, merged = {}, {}
+    cost, merged, worst = {}, {}, {}
     for step in (_STRAIGHT, _TRIPLET, _FINE, _SEXTUPLET):
         line = np.rint(away / step)
-        cost[step] = np.bincount(home, (away - line * step) ** 2, count)
+        off = np.abs(away - line * step)
+        cost[step] = np.bincount(home, off**2, count)
+        worst[step] = np.zeros(count)
+        np.maximum.at(worst[step], home, off)
         together = (np.diff(home) == 0) & (np.diff(line) == 0) & (np.diff(away) > APART * QUARTER)
         merged[step] = np.bincount(home[1:][together], minlength=count)
     three = in_three & (cost[_TRIPLET] < cost[_STRAIGHT] - 1e-6)
@@ -227,7 +227,7 @@ def _steps(away: Floats, home: Ticks, in_three: npt.NDArray[np.bool_]) -> Ticks:
     six = in_three & (cost[_SEXTUPLET] < cost[_FINE] - 1e-6)
     fine = np.where(six, _SEXTUPLET, _FINE)
     saved = lost > np.where(six, merged[_SEXTUPLET], merged[_FINE])
-    exact = np.where(six, cost[_SEXTUPLET], cost[_FINE]) <= (EXACT * QUARTER) ** 2 * np.bincount(home, minlength=count)
+    exact = np.where(six, worst[_SEXTUPLET], worst[_FINE]) <= EXACT * QUARTER
     return np.where(saved & exact, fine, coarse).astype(np.int64)
 
 
@@ -239,9 +239,7 @@ def bar_at(bars: tuple[Bar, ...], tick: int) -> int:
 def columns(notes: NoteArray, placed: PlacedTrack) -> list[tuple[int, int, int]]:
     """Notes as (start, end, pitch), in order, each pitch once at a time: a note struck again ends the one before."""
     rows: dict[tuple[int, int], int] = {}
-    for start, end, pitch in zip(
-        placed.starts.tolist(), placed.ends.tolist(), notes["pitch"].tolist(), strict=True
-    ):
+    for start, end, pitch in zip(placed.starts.tolist(), placed.ends.tolist(), notes["pitch"].tolist(), strict=True):
         rows[start, pitch] = max(end, rows.get((start, pitch), 0))
     by_pitch = sorted((pitch, start, end) for (start, pitch), end in rows.items())
     result = []

@@ -1,8 +1,8 @@
 """MusicXML 4.0 of a score: `to_musicxml(score, keys=..., title=...)`, a text that notation programs open.
 
-In: a `Score` and the key signatures that its file states (without any, the key that is heard, where that is clear). Out:
-the text of a partwise document: bars, clefs, keys, tempo marks, voices, ties over bars, triplets, beams, accidentals.
-It knows no layout: systems and pages are for whoever opens it. Format: w3.org/2021/06/musicxml40. The same score gives
+In: a `Score` and the key signatures that its file states (without any, the key that is heard, where that is clear).
+Out: the text of a partwise document: bars, clefs, keys, tempo marks, voices, ties, triplets, beams, accidentals. It
+knows no layout: systems and pages are for whoever opens it. Format: w3.org/2021/06/musicxml40. The same score gives
 the same text.
 """
 
@@ -46,8 +46,8 @@ def to_musicxml(score: Score, *, keys: Sequence[KeySignature] = (), title: str =
     parts = make_parts(score, layout)
     if len(parts) * len(layout.bars) > MOST_BARS:
         raise RequestError(
-            f"{len(layout.bars):,} bars of {len(parts)} parts are too much for a score; {MOST_BARS:,} in all are allowed:"
-            " cut the piece into shorter ones, or write its stems"
+            f"{len(layout.bars):,} bars of {len(parts)} parts are too much for a score; {MOST_BARS:,} in all are"
+            " allowed: cut the piece into shorter ones, or write its stems"
         )
     root = Element("score-partwise", version="4.0")
     if title:
@@ -142,9 +142,7 @@ def _sounding(voice: list[Chord], starts: list[int], bar: Bar) -> list[Chord]:
     return voice[first : bisect_left(starts, bar.start + bar.length)]
 
 
-def _attributes(
-    measure: Element, state: tuple[int, int, int], before: tuple[int, int, int] | None, part: Part
-) -> None:
+def _attributes(measure: Element, state: tuple[int, int, int], before: tuple[int, int, int] | None, part: Part) -> None:
     attributes = SubElement(measure, "attributes")
     fifths, numerator, denominator = state
     if before is None:
@@ -197,7 +195,9 @@ class _Voice:
                 continue
             first, last = _tuplet_edges(symbols, index, bar.beat)
             for order, pitch in enumerate(symbol.pitches or (None,)):
-                self._note(symbol, pitch, () if order else beamed[index], first and not order, last and not order, order)
+                self._note(
+                    symbol, pitch, () if order else beamed[index], first and not order, last and not order, order
+                )
 
     def _note(
         self, symbol: Symbol, pitch: int | None, beamed: tuple[str, ...], first: bool, last: bool, order: int

@@ -1,7 +1,7 @@
 """Names of pitches on paper: step, alteration and octave by the key, and which accidentals must be drawn.
 
-In: MIDI pitches and the number of sharps in the key (flats below 0). Out: `Spelled` pitches. A pitch class is spelled by
-its place on the line of fifths, from three flats more than the key has to five sharps more: in C from E flat to G sharp.
+In: MIDI pitches and the number of sharps in the key (flats below 0). Out: `Spelled` pitches. A pitch class is spelled
+by its place on the line of fifths, in C major from E flat to G sharp, in other keys as far from their tonic.
 """
 
 from __future__ import annotations

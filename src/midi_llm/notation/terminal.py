@@ -1,12 +1,13 @@
 """A piece in the terminal: `show(score)` gives lines of text, its tracks in a table and a piano roll of letters.
 
-In: a `Score`, the width of the terminal, and what it can show. Out: lines without line ends. A letter of the roll is two
-rows of pitches by one step of time; each track has its colour, that of `music.roll`. Bars are marked and numbered, drums
-lie below in groups. Knows no terminal: who prints asks it for width, colours and letters.
+In: a `Score`, the width of the terminal, and what it can show. Out: lines without line ends. A letter of the roll is
+two rows of pitches by one step of time; each track has its colour, of those of `music.roll`. Bars are marked and
+numbered, drums lie below in groups. Knows no terminal: who prints asks it for width, colours and letters.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from midi_llm.music.key_signatures import KeySignature
 from midi_llm.music.names import clean_text
 from midi_llm.music.roll import COLOURS, DRUM_COLOUR
 from midi_llm.music.score import NoteArray, Score, Track
-from midi_llm.notation.bars import Layout, bar_at, lay_out
+from midi_llm.notation.bars import Layout, lay_out
 from midi_llm.notation.spelling import spell
 
 LETTERS = "\u2580\u2584\u2588\u2502\u25a0\u2013"
@@ -62,7 +63,7 @@ class _Window:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Pen:
-    """How letters are drawn: `colours` of the tracks (terminal palette numbers), or None for none; only ASCII or not."""
+    """How letters are drawn: `colours` of the tracks (terminal palette numbers) or None for none; only ASCII or not."""
 
     colours: tuple[int, ...] | None
     unicode: bool
@@ -106,9 +107,10 @@ def show(
     layout = lay_out(score)
     if first_bar > len(layout.bars):
         raise RequestError(f"bar {first_bar} does not exist; the piece has {len(layout.bars)} bars")
-    window = _window(layout, first_bar, last_bar, max(width, NARROWEST) - _MARGIN)
-    lines = [_facts(score, keys, layout), ""]
-    lines += [pen.paint(mark, number) + text for number, mark, text in _table(tracks, max(width, NARROWEST), pen)]
+    width = max(width, NARROWEST)
+    window = _window(layout, first_bar, last_bar, width - _MARGIN)
+    lines = [*textwrap.wrap(_facts(score, keys, layout), width), ""]
+    lines += [pen.paint(mark, number) + text for number, mark, text in _table(tracks, width, pen)]
     return [*lines, "", *_roll(tracks, layout, window, pen)]
 
 
@@ -147,7 +149,9 @@ def _table(tracks: list[Track], width: int, pen: _Pen) -> list[tuple[int, str, s
     lines = []
     for number, row in enumerate(rows):
         cells = [text[:size].ljust(size) for text, size in zip(row, room, strict=True) if size]
-        lines.append((number, "\u25a0" if pen.unicode else "*", f" {number + 1:2} " + "  ".join(cells).rstrip()))
+        lines.append(
+            (number, "\u25a0" if pen.unicode else "*", f" {number + 1:2} {'  '.join(cells)}"[: width - 1].rstrip())
+        )
     return lines
 
 
@@ -189,11 +193,12 @@ def _roll(tracks: list[Track], layout: Layout, window: _Window, pen: _Pen) -> li
 
 
 def _within(notes: NoteArray, window: _Window) -> NoteArray:
-    return notes[(notes["time"] < window.stop - 1e-6) & (notes["time"] + notes["duration"] > window.start)]
+    shown: NoteArray = notes[(notes["time"] < window.stop - 1e-6) & (notes["time"] + notes["duration"] > window.start)]
+    return shown
 
 
 def _bar_marks(layout: Layout, window: _Window) -> tuple[str, set[int]]:
-    """The line of bar numbers, and the columns of bar lines: of every bar, or of every 2nd, 4th, 8th … where crowded."""
+    """The line of bar numbers, and the columns of bar lines: of every bar, or of every 2nd, 4th, 8th where crowded."""
     bars = layout.bars[window.first : window.last + 1]
     edges = window.column(np.array([layout.second(bar.start) for bar in bars])).astype(np.int64).tolist()
     step = 1
@@ -208,7 +213,7 @@ def _bar_marks(layout: Layout, window: _Window) -> tuple[str, set[int]]:
 
 
 def _spans(notes: NoteArray, window: _Window) -> list[tuple[int, int]]:
-    """First column and the one after the last of each note, one at least; notes end a little early, to be told apart."""
+    """First column of each note and the one after its last; ends are rounded down, so that notes can be told apart."""
     first = np.clip(window.column(notes["time"]), 0, window.columns - 1).astype(np.int64)
     stop = np.floor(window.column(notes["time"] + notes["duration"]) + 0.3).astype(np.int64)
     return list(zip(first.tolist(), np.clip(stop, first + 1, window.columns).tolist(), strict=True))

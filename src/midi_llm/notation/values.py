@@ -32,7 +32,7 @@ _TRIPLET = {ticks * 2 // 3: value for ticks, value in _STRAIGHT.items() if ticks
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Symbol:
-    """A note, chord or rest (no `pitches`) on paper. `start` and `length` in ticks, `start` from the bar's beginning."""
+    """A note, chord or rest (no `pitches`) on paper. `start` and `length` in ticks, from the beginning of the bar."""
 
     start: int
     length: int
@@ -94,21 +94,24 @@ def _pieces(start: int, end: int, bar: Bar, triplets: set[int], *, sounds: bool)
             length = _longest(_TRIPLET, min(end, (beat + 1) * bar.beat) - start)
         else:
             stop = next((at * bar.beat for at in range(beat, -(-end // bar.beat)) if at in triplets), end)
-            length = _longest(_STRAIGHT, _reach(start, stop, bar, syncopes=sounds))
+            length = _longest(_STRAIGHT, _reach(start, stop, bar, sounds=sounds))
         pieces.append((start, length, beat in triplets))
         start += length
     return pieces
 
 
-def _reach(start: int, end: int, bar: Bar, *, syncopes: bool) -> int:
+def _reach(start: int, end: int, bar: Bar, *, sounds: bool) -> int:
     """How long a straight value from `start` may be: beats stay visible, and so does the middle of the bar."""
-    within = start % bar.beat
+    within, beats, half = start % bar.beat, bar.length // bar.beat, bar.length // 2
     if within == 0:
-        beats, half = bar.length // bar.beat, bar.length // 2
-        even = beats % 2 == 0 and beats > 2 and start % half
-        return min(end, (start // half + 1) * half) - start if even and end % half else end - start
+        next_half = (start // half + 1) * half
+        crosses = beats > 2 and beats % 2 == 0 and start < next_half < end
+        room = next_half - start if crosses and (start % half or not sounds) and end % half else end - start
+        if not sounds and bar.beat == QUARTER and room > QUARTER:  # rests are dotted only within a beat
+            room = next(length for length in (4 * QUARTER, 2 * QUARTER, QUARTER) if length <= room)
+        return room
     syncope = within * 2 == bar.beat == QUARTER and end - start in {bar.beat, bar.beat * 3 // 2}
-    return end - start if syncopes and syncope else min(end, (start // bar.beat + 1) * bar.beat) - start
+    return end - start if sounds and syncope else min(end, (start // bar.beat + 1) * bar.beat) - start
 
 
 def _longest(values: dict[int, tuple[str, int]], ticks: int) -> int:

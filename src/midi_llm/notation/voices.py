@@ -8,7 +8,7 @@ notes end at nearly one time, ends are moved: a score says when notes begin more
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from midi_llm.notation.bars import QUARTER
 
@@ -73,7 +73,7 @@ def _chords(rows: list[Row]) -> list[Chord]:
     """Notes that begin together as one chord, or as two where some are held on; the upper one first."""
     start = rows[0][0]
     ends = sorted({end for _, end, _ in rows})
-    gaps = [(after - before, after) for before, after in zip(ends, ends[1:], strict=False)]
+    gaps = [(after - before, after) for before, after in pairwise(ends)]
     widest, parting = max(gaps, default=(0, 0))
     if widest <= SLACK or len(rows) == 1:
         return [Chord(start=start, end=ends[-1], pitches=tuple(sorted(pitch for _, _, pitch in rows)))]

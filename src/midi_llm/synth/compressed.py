@@ -26,7 +26,9 @@ def check_audio_suffix(suffix: str) -> None:
     Ask before rendering: this is how a user learns of it within a second.
     """
     if suffix.lower() not in AUDIO_SUFFIXES:
-        raise OutputError(f"sound is written as {', '.join(AUDIO_SUFFIXES)}, not as {suffix or 'a file without ending'}")
+        raise OutputError(
+            f"sound is written as {', '.join(AUDIO_SUFFIXES)}, not as {suffix or 'a file without ending'}"
+        )
     if suffix.lower() in _FORMATS:
         try:
             import soundfile  # noqa: F401 - whether it is there

@@ -1,10 +1,10 @@
 """The built-in synthesizer: `render_plain(score)` makes sound of music without FluidSynth, sound fonts or any program.
 
-In: a `Score`; its seconds are used, not its tempo map. Out: a stereo `Waveform`, seconds of the score plus a tail, at no
-particular loudness (see `loudness.match_loudness`). A tone is made once for each voice, pitch and loudness of a track
-and then laid wherever it is played, like a sampler. Each instrument has its place from left to right, and there is a
-little room; so the sounds of tracks alone add up to the sound of all. Simple: register, envelope and role are right, the colours of instruments are not; pedals and bends are not heard.
-The same score gives the same samples.
+In: a `Score`; its seconds are used, not its tempo map. Out: a stereo `Waveform`, seconds of the score plus a tail, at
+no particular loudness (see `loudness.match_loudness`). A tone is made once for each voice, pitch and loudness of a
+track and then laid wherever it is played, like a sampler. Each instrument has its place from left to right, and there
+is a little room; the sounds of tracks alone add up to the sound of all. Simple: register, envelope and role are right,
+the colours of instruments are not; pedals and bends are not heard. The same score gives the same samples.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from midi_llm.errors import SynthesisError
-from midi_llm.music.score import DRUMS, NoteArray, Score, Track
+from midi_llm.music.score import NoteArray, Score, Track
 from midi_llm.synth.drum_kit import stroke
 from midi_llm.synth.tones import Voice, decay_seconds, tone
 from midi_llm.synth.voices import VOICES

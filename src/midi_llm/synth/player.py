@@ -84,7 +84,7 @@ def find_player() -> Player:
 
 
 def play(waveform: Waveform, player: Player) -> None:
-    """Play `waveform` to its end. Raises `SynthesisError` when the player fails, for want of a sound card for example."""
+    """Play `waveform` to its end. Raises `SynthesisError` when the player fails, for want of a sound card perhaps."""
     if player.kind == "sounddevice":
         _play_here(waveform)
         return
@@ -124,8 +124,10 @@ def _run(command: tuple[str, ...]) -> None:
 
 
 def _play_here(waveform: Waveform) -> None:
-    import sounddevice
-
+    try:
+        import sounddevice
+    except OSError as error:  # the package is there, PortAudio is not
+        raise SynthesisError(f"sounddevice cannot be used: {error}; {HOW_TO_PLAY}") from error
     try:
         sounddevice.play(waveform.samples.T, waveform.sample_rate)
         sounddevice.wait()

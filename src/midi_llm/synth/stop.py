@@ -51,6 +51,8 @@ def _tick_at(seconds: float, clock: Clock, midi: MidiBytes) -> int:
 
 def _stop_track(tick: int) -> bytes:
     waits, rest = divmod(tick, _MAX_DELTA)
-    body = (write_number(_MAX_DELTA) + b"\xff\x01\x00") * waits + write_number(rest)  # empty texts, where one delta is too short
+    body = (write_number(_MAX_DELTA) + b"\xff\x01\x00") * waits + write_number(
+        rest
+    )  # empty texts, where one delta is too short
     body += b"\x00".join(bytes((0xB0 | channel, _ALL_SOUND_OFF, 0)) for channel in range(16))
     return body + b"\x00\xff\x2f\x00"

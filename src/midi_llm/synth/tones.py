@@ -1,9 +1,9 @@
 """One note of the built-in synthesizer: `tone(voice, pitch, loudness, seconds, rate)` returns mono samples.
 
 In: a `Voice`, which says how an instrument sounds in a dozen numbers. Out: float32 [n] of about unit level for as long
-as the key is held, without its end: `release` is for the caller to apply. Harmonics are read from a table of one period;
-those that die away do so in three bands, the upper ones sooner, as on strings. Bells, whose partials are no harmonics,
-are sums of sines. Nothing above the Nyquist frequency is made. The same arguments give the same samples.
+as the key is held, without its end: `release` is for the caller to apply. Harmonics are read from a table of one
+period; those that die away do so in three bands, the upper ones sooner, as on strings. Bells, whose partials are no
+harmonics, are sums of sines. Nothing above the Nyquist frequency is made. The same arguments give the same samples.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ BANDS = ((1, 2), (3, 6), (7, 64))
 BAND_PACE = (1.0, 2.2, 5.0)
 LONGEST_SECONDS = 30.0
 """A note that is held longer ends here."""
+SECOND = np.float32(0.6)
+"""Amplitude of the second player, so that the two never cancel each other."""
 VIBRATO_HERTZ = 5.3
 VIBRATO_DELAY = 0.25
 _SILENT = 6.9
@@ -80,7 +82,7 @@ def tone(voice: Voice, pitch: float, loudness: float, seconds: float, rate: int)
     else:
         sound = _harmonics(voice, pitch, loudness, time, rate)
         if voice.chorus:
-            sound += _harmonics(voice, pitch + voice.chorus / 100, loudness, time + 0.37, rate)
+            sound += SECOND * _harmonics(voice, pitch + voice.chorus / 100, loudness, time + 0.37, rate)
     level = float(np.sqrt(np.mean(np.square(sound[: rate // 4], dtype=np.float64)))) or 1.0
     sound *= np.float32(10 ** (voice.gain / 20) / level)
     return _touched(voice, sound, time, rate)
@@ -91,11 +93,12 @@ def _harmonics(voice: Voice, pitch: float, loudness: float, time: Floats, rate: 
     frequency = hertz(pitch)
     highest = min(int(min(voice.top, 0.45 * rate) / frequency), BANDS[-1][1])
     number = np.arange(1, max(highest, 1) + 1)
-    amplitude = number ** -(voice.tilt + 0.9 * (0.6 - loudness))
+    amplitude = number.astype(np.float64) ** -(voice.tilt + 0.9 * (0.6 - loudness))
     amplitude[1::2] *= voice.even
     index = (_turns(voice, frequency, time) * TABLE).astype(np.int64) & (TABLE - 1)
     if not voice.decay:
-        return _period(number, amplitude)[index]
+        held: Samples = _period(number, amplitude)[index]
+        return held
     sound = np.zeros(len(time), np.float32)
     pace = -_SILENT / decay_seconds(voice, pitch)
     for (first, last), faster in zip(BANDS, BAND_PACE, strict=True):

@@ -1,7 +1,7 @@
 """The voices of the built-in synthesizer: one for each General MIDI program, by family. Knows no samples.
 
 The numbers are ours: register, envelope and role shall be right, not the instrument's own colour, for which there are
-sound fonts. Levels were set so that the families balance like those of a General MIDI font (docs/hearing-and-seeing.md).
+sound fonts. Levels are set so that families balance like those of a General MIDI font (docs/hearing-and-seeing.md).
 """
 
 from __future__ import annotations
