@@ -86,7 +86,7 @@ def test_higher_notes_are_further_up_and_repeated_ones_can_be_told_apart() -> No
     rows = roll(show(Score(tracks=(Track(notes=note_array(notes)),)), width=45))
     assert rows[-1].lstrip().startswith("C4")
     assert len(re.findall("[▀▄█]+", rows[-1])) == 4
-    assert re.search("[▀▄]{39,40}", rows[0])
+    assert re.search("[▀▄]{39,40}", rows[1])
 
 
 def test_colours_differ_by_track_and_are_absent_without_them() -> None:

@@ -66,7 +66,7 @@ def test_what_is_struck_or_plucked_dies_away(program: int) -> None:
 @pytest.mark.parametrize("program", [16, 40, 48, 56, 71, 73, 80, 89])
 def test_what_is_blown_bowed_or_held_goes_on(program: int) -> None:
     sound = play(alone(program, seconds=2.5))
-    assert abs(level(sound, 1.0, 1.4) - level(sound, 2.0, 2.4)) < 2
+    assert abs(level(sound, 1.0, 1.4) - level(sound, 2.0, 2.4)) < 3  # two players beat
 
 
 def test_strings_begin_softly_and_a_piano_at_once() -> None:

@@ -114,6 +114,8 @@ def _part(parent: Element, part: Part, layout: Layout, fifths: list[int], marks:
     before: tuple[int, int, int] | None = None
     for index, bar in enumerate(layout.bars):
         measure = SubElement(parent, "measure", number=str(index + 1))
+        if bar.length * bar.denominator != 4 * QUARTER * bar.numerator:  # cut short by a change of metre
+            measure.set("implicit", "yes")
         state = (fifths[index], bar.numerator, bar.denominator)
         if state != before:
             _attributes(measure, state, before, part)
