@@ -101,7 +101,8 @@ def main() -> None:
         print(f"{name:10} {music / work[name]:6.1f} s of music a second ({music:.0f} s of music)")
     print(
         f"MusicXML   {kept['back'] / kept['notes']:.4f} of {kept['notes']:,} notes back,"
-        f" {kept['near'] / kept['notes']:.4f} near their onset, {kept['faults']} of {kept['bars']:,} bars not of their metre's length,"
+        f" {kept['near'] / kept['notes']:.4f} near their onset,"
+        f" {kept['faults']} of {kept['bars']:,} bars not of their metre's length,"
         f" {kept['milliseconds'] / kept['files']:.0f} ms a file"
     )
 
