@@ -125,6 +125,13 @@ def test_tempo_marks_only_where_it_matters() -> None:
     assert re.findall(r"<per-minute>(\d+)", to_musicxml(piece, keys=IN_C)) == ["100", "140"]
 
 
+def test_beats_of_three_eighths_are_marked_as_such() -> None:
+    metre = (TimeSignature(time=0, numerator=6, denominator=8),)
+    text = to_musicxml(score(track((0, 3, 60), program=40), metres=metre), keys=IN_C)
+    assert re.search(r"<beat-unit-dot />\s*<per-minute>80<", text)
+    assert '<sound tempo="120" />' in text
+
+
 def test_the_title_is_escaped_and_the_same_score_gives_the_same_text() -> None:
     piece = score(track((0, 4, 60)))
     text = to_musicxml(piece, title="A <b> & \x07c")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 
@@ -38,6 +39,7 @@ def test_a_score_becomes_pages_of_a4_as_pictures_and_as_a_pdf() -> None:
     pages = engrave(to_musicxml(SCORE, title="Up and up"))
     assert len(pages) > 1
     assert "Up and up" in pages[0]
+    assert not re.search("[\ue000-\uf8ff]", "".join(pages))  # letters that only a font of music has
     assert all('width="210mm" height="297mm"' in page for page in pages)
     pictures = svg_to_png(pages, paper="white")
     assert [png_size(picture) for picture in pictures] == [(1191, 1684)] * len(pages)

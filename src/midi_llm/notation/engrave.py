@@ -28,6 +28,8 @@ _OPTIONS = {
 
 _QUARTER_NOTE = re.compile(r'font-family="\w+" (font-size="[^"]*">)\ueca5')
 """The note of a metronome mark, in a font that only Verovio has; other fonts have U+2669 as well."""
+_DOT = re.compile(r"\s?\uecb7")
+"""The dot of a dotted quarter in such a mark."""
 
 
 def engrave(musicxml: str) -> list[str]:
@@ -49,4 +51,5 @@ def engrave(musicxml: str) -> list[str]:
 
 def _page(svg: str) -> str:
     """With the size of paper, and letters that every font has."""
-    return _QUARTER_NOTE.sub("\\1\u2669", svg.replace("<svg ", '<svg width="210mm" height="297mm" ', 1))
+    sized = svg.replace("<svg ", '<svg width="210mm" height="297mm" ', 1)
+    return _DOT.sub(".", _QUARTER_NOTE.sub("\\1\u2669", sized))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from midi_llm.errors import RequestError
@@ -121,17 +122,19 @@ def _part(parent: Element, part: Part, layout: Layout, fifths: list[int], marks:
             _attributes(measure, state, before, part)
             before = state
         if index in marks:
-            _tempo(measure, marks[index])
+            _tempo(measure, marks[index], bar)
         now = 0
         for row, staff in enumerate(part.staves):
             accidentals = Accidentals(fifths[index])
-            for place, voice in enumerate(staff.voices or [[]]):
-                chords = _sounding(voice, starts[row][place] if voice else [], bar)
+            pairs = zip(staff.voices or [[]], starts[row] or [[]], strict=True)
+            sounding = [_sounding(voice, begins, bar) for voice, begins in pairs]
+            for place, chords in enumerate(sounding):
                 if place and not chords:
                     continue
                 if now:
                     _text(SubElement(measure, "backup"), "duration", str(now))
-                writer = _Voice(measure, part, number, row, place, fifths[index], accidentals)
+                stem = ("up", "down")[place] if all(sounding[:2]) and len(sounding) > 1 else None
+                writer = _Voice(measure, part, number, row, place, stem, fifths[index], accidentals)
                 writer.write(write_bar(chords, bar), bar)
                 now = bar.length
 
@@ -171,29 +174,37 @@ def _clef(attributes: Element, staff: Staff, row: int, *, alone: bool) -> None:
         _text(clef, "clef-octave-change", str(staff.clef.octave))
 
 
-def _tempo(measure: Element, bpm: float) -> None:
+def _tempo(measure: Element, bpm: float, bar: Bar) -> None:
+    """A mark in quarter notes, or in dotted ones where these are the beats."""
     direction = SubElement(measure, "direction", placement="above")
     metronome = SubElement(SubElement(direction, "direction-type"), "metronome")
+    dotted = bar.beat * 2 == QUARTER * 3
     _text(metronome, "beat-unit", "quarter")
-    _text(metronome, "per-minute", f"{bpm:.0f}")
+    if dotted:
+        SubElement(metronome, "beat-unit-dot")
+    _text(metronome, "per-minute", f"{bpm * 2 / 3 if dotted else bpm:.0f}")
     SubElement(direction, "sound", tempo=f"{bpm:.6g}")
 
 
+@dataclass(frozen=True, slots=True)
 class _Voice:
     """Writes the symbols of one voice into a measure."""
 
-    def __init__(
-        self, measure: Element, part: Part, number: int, row: int, place: int, fifths: int, accidentals: Accidentals
-    ) -> None:
-        self._measure, self._part, self._number, self._row = measure, part, number, row
-        self._place, self._fifths, self._accidentals = place, fifths, accidentals
+    measure: Element
+    part: Part
+    number: int
+    row: int
+    place: int
+    stem: str | None
+    fifths: int
+    accidentals: Accidentals
 
     def write(self, symbols: list[Symbol], bar: Bar) -> None:
         """Write one bar: rests of a second voice are left blank."""
         beamed = beams(symbols, bar.beat)
         for index, symbol in enumerate(symbols):
-            if self._place and not symbol.pitches and not symbol.triplet:
-                _text(SubElement(self._measure, "forward"), "duration", str(symbol.length))
+            if self.place and not symbol.pitches and not symbol.triplet:
+                _text(SubElement(self.measure, "forward"), "duration", str(symbol.length))
                 continue
             first, last = _tuplet_edges(symbols, index, bar.beat)
             for order, pitch in enumerate(symbol.pitches or (None,)):
@@ -205,7 +216,7 @@ class _Voice:
         self, symbol: Symbol, pitch: int | None, beamed: tuple[str, ...], first: bool, last: bool, order: int
     ) -> None:
         """One note of a chord, or a rest. The order of the elements is that of the format."""
-        note = SubElement(self._measure, "note")
+        note = SubElement(self.measure, "note")
         if order:
             SubElement(note, "chord")
         head, accidental = self._pitch(note, symbol, pitch)
@@ -213,9 +224,9 @@ class _Voice:
         ties = [name for name, there in (("stop", symbol.tied_before), ("start", symbol.tied_after)) if there]
         for name in ties:
             SubElement(note, "tie", type=name)
-        if self._part.track.is_drum and pitch is not None:
-            SubElement(note, "instrument", id=_sound_id(self._number, pitch))
-        _text(note, "voice", str(self._row * _STAFF_VOICES + self._place + 1))
+        if self.part.track.is_drum and pitch is not None:
+            SubElement(note, "instrument", id=_sound_id(self.number, pitch))
+        _text(note, "voice", str(self.row * _STAFF_VOICES + self.place + 1))
         if not symbol.whole_bar:
             _text(note, "type", symbol.kind)
         for _ in range(symbol.dots):
@@ -226,12 +237,12 @@ class _Voice:
             change = SubElement(note, "time-modification")
             _text(change, "actual-notes", "3")
             _text(change, "normal-notes", "2")
-        if len(self._part.staves[self._row].voices) > 1 and pitch is not None:
-            _text(note, "stem", "down" if self._place else "up")
+        if self.stem and pitch is not None:
+            _text(note, "stem", self.stem)
         if head != "normal":
             _text(note, "notehead", head)
-        if len(self._part.staves) > 1:
-            _text(note, "staff", str(self._row + 1))
+        if len(self.part.staves) > 1:
+            _text(note, "staff", str(self.row + 1))
         for level, name in enumerate(beamed):
             _text(note, "beam", name).set("number", str(level + 1))
         if ties or first or last:
@@ -246,15 +257,15 @@ class _Voice:
         if pitch is None:
             SubElement(note, "rest", {"measure": "yes"} if symbol.whole_bar else {})
             return "normal", None
-        if self._part.track.is_drum:
+        if self.part.track.is_drum:
             step, octave, head = DRUM_PLACES.get(pitch, OTHER_DRUM)
             unpitched = SubElement(note, "unpitched")
             _text(unpitched, "display-step", step)
             _text(unpitched, "display-octave", str(octave))
             return head, None
-        spelled = spell(pitch, self._fifths)
+        spelled = spell(pitch, self.fifths)
         _spelled(SubElement(note, "pitch"), spelled)
-        return "normal", None if symbol.tied_before else self._accidentals.needed(spelled)
+        return "normal", None if symbol.tied_before else self.accidentals.needed(spelled)
 
 
 def _spelled(parent: Element, spelled: Spelled) -> None:

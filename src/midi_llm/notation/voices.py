@@ -16,6 +16,8 @@ MOST_VOICES = 2
 EIGHTH = QUARTER // 2
 SLACK = QUARTER // 4
 """Ends and overlaps that differ by this much are nothing: how a player lets go, not what is written."""
+HELD_ON = 0.4
+"""A single line is legato while its notes overlap by less than this share of their length, and less than a quarter."""
 MIDDLE_C = 60
 _RIGHT, _LEFT = 67.0, 48.0
 """Where the hands are, in the mean."""
@@ -61,8 +63,10 @@ def _strain(low: list[int], high: list[int], left: float, right: float) -> float
 def voices_of(rows: list[Row]) -> list[list[Chord]]:
     """The voices of a staff, the first the upper one where they sound together; rows in order of start."""
     voices: list[list[Chord]] = []
-    for _, group in groupby(rows, key=lambda row: row[0]):
-        for chord in _chords(list(group)):
+    groups = [_chords(list(group)) for _, group in groupby(rows, key=lambda row: row[0])]
+    _let_go(groups)
+    for group in groups:
+        for chord in group:
             _join(chord, voices)
     for voice in voices:
         _close_gaps(voice)
@@ -85,9 +89,21 @@ def _chords(rows: list[Row]) -> list[Chord]:
     return sorted(chords, key=lambda chord: -chord.pitches[-1])
 
 
+def _let_go(groups: list[list[Chord]]) -> None:
+    """End a chord of a single line where the next one begins: it was held on by a finger or the pedal."""
+    reach = 0
+    for group, after in pairwise(groups):
+        chord, start = group[0], after[0].start
+        alone = len(group) == len(after) == 1 and reach <= chord.start
+        if alone and 0 < chord.end - start < min(QUARTER, HELD_ON * (chord.end - chord.start)):
+            chord.end = start
+        reach = max(reach, *(each.end for each in group))
+
+
 def _join(chord: Chord, voices: list[list[Chord]]) -> None:
     """Put `chord` into the first voice that is free, a new one, or one that has to let go of its last chord."""
-    for voice in voices:
+    by_overlap = sorted(voices, key=lambda voice: max(voice[-1].end - chord.start, 0))
+    for voice in by_overlap:  # those that are free first
         last = voice[-1]
         if last.start < chord.start and last.end <= chord.start + min(SLACK, (last.end - last.start) // 2):
             last.end = min(last.end, chord.start)
