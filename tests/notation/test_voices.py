@@ -68,7 +68,7 @@ def test_what_is_played_short_or_legato_is_written_plainly() -> None:
 
 
 def test_a_single_line_held_on_stays_one_voice_but_a_suspension_does_not() -> None:
-    (line,) = voices_of([(0, 60, 41), (36, 90, 45), (72, 130, 38), (108, 144, 45)])
+    (line,) = voices_of([(0, 54, 41), (36, 90, 45), (72, 130, 38), (108, 144, 45)])
     assert [(chord.start, chord.end) for chord in line] == [(0, 36), (36, 72), (72, 108), (108, 144)]
     above, below = voices_of(sorted([(0, 36, 72), (0, 24, 64), (24, 48, 65), (36, 48, 71)]))
     assert [(chord.start, chord.end) for chord in above] == [(0, 36), (36, 48)]

@@ -146,6 +146,13 @@ def test_long_notes_and_short_ones_and_many_at_once_are_finite() -> None:
     assert np.isfinite(sound.samples).all()
 
 
+def test_a_note_held_too_long_fades_without_a_click() -> None:
+    sound = render_plain(alone(16, seconds=40.0), sample_rate=8_000, tail_seconds=0)
+    steps = np.abs(np.diff(sound.samples[0]))
+    assert level(sound, 32, 33) < -100 < level(sound, 28, 29)
+    assert steps[8_000 * 29 :].max() <= 1.05 * steps[8_000 * 5 : 8_000 * 29].max()
+
+
 def test_without_notes_there_is_a_silent_tail() -> None:
     sound = play(Score(), tail_seconds=0.5)
     assert sound.samples.shape == (2, RATE // 2)

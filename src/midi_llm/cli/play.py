@@ -22,6 +22,6 @@ def run(args: argparse.Namespace) -> int:
 
     content = midi_content(args.file)
     player = find_player()  # before the work, so that nobody waits for a sound that cannot be heard
-    sound, gain = sound_of(content, args, open_sounds(args))
+    sound, gain = sound_of(content, args.file, open_sounds(args))
     play(scale(sound, gain), player)
     return 0

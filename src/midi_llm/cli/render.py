@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midi_llm.cli.files import check_file, check_stems, write_stems
-from midi_llm.errors import RequestError
 
 if TYPE_CHECKING:
     from midi_llm.synth.choose import Sounds
     from midi_llm.synth.waveform import Waveform
-
-DEFAULT_RATE = 44_100
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +25,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         help="where to write the sound: .wav, .flac, .ogg or .mp3 (default: NAME.wav here)",
     )
     register_sounds(parser)
-    parser.add_argument("--rate", type=int, default=DEFAULT_RATE, metavar="HZ", help="sample rate (default 44100)")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate (default 44100)")
     parser.add_argument(
         "--stems", type=Path, metavar="DIR", help="write also one sound file for each track, in the same format, here"
     )
@@ -58,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     content = midi_content(args.file)
     stems = check_stems(content, args.file, args.stems, output.suffix, force=args.force) if args.stems else []
     sounds = open_sounds(args)
-    mix, gain = sound_of(content, args, sounds)
+    mix, gain = sound_of(content, args.file, sounds, rate=args.rate)
     write_file(to_audio_bytes(scale(mix, gain), output.suffix), output)
     print(output)
     if not stems:
@@ -66,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from midi_llm.synth.choose import perform
 
     def rendered(stem: bytes) -> bytes:
-        sound = perform(stem, sounds, sample_rate=args.rate, length=mix.samples.shape[1], name=str(args.file))
+        sound = perform(stem, sounds, sample_rate=mix.sample_rate, length=mix.samples.shape[1], name=str(args.file))
         return to_audio_bytes(scale(sound, gain), output.suffix)
 
     for path in write_stems(stems, rendered):
@@ -84,13 +81,11 @@ def open_sounds(args: argparse.Namespace) -> Sounds:
     return sounds
 
 
-def sound_of(content: bytes, args: argparse.Namespace, sounds: Sounds) -> tuple[Waveform, float]:
-    """The sound of the whole file and the gain that brings it to the usual loudness."""
+def sound_of(content: bytes, file: Path, sounds: Sounds, *, rate: int | None = None) -> tuple[Waveform, float]:
+    """The sound of the whole `content` of `file`, and the gain that brings it to the usual loudness."""
     from midi_llm.synth.choose import LOUDNESS, perform
+    from midi_llm.synth.fluidsynth import DEFAULT_SAMPLE_RATE
     from midi_llm.synth.loudness import matching_gain
 
-    rate = getattr(args, "rate", DEFAULT_RATE)
-    if rate < 1:
-        raise RequestError(f"--rate {rate} is no sample rate; 44100 is usual")
-    sound = perform(content, sounds, sample_rate=rate, name=str(args.file))
+    sound = perform(content, sounds, sample_rate=DEFAULT_SAMPLE_RATE if rate is None else rate, name=str(file))
     return sound, matching_gain(sound, LOUDNESS)

@@ -17,13 +17,10 @@ import numpy.typing as npt
 from midi_llm.errors import SynthesisError
 from midi_llm.music.score import NoteArray, Score, Track
 from midi_llm.synth.drum_kit import stroke
-from midi_llm.synth.tones import Voice, decay_seconds, tone
+from midi_llm.synth.fluidsynth import DEFAULT_SAMPLE_RATE, DEFAULT_TAIL_SECONDS, HIGHEST_RATE, LOWEST_RATE
+from midi_llm.synth.tones import Voice, tone
 from midi_llm.synth.voices import VOICES
 from midi_llm.synth.waveform import Samples, Waveform
-
-DEFAULT_RATE = 44_100
-LOWEST_RATE, HIGHEST_RATE = 8_000, 96_000
-TAIL_SECONDS = 3.0
 
 LAYERS = 3
 """Steps of loudness that differ in brightness."""
@@ -35,7 +32,9 @@ LOWEST_PLAYED = 0.02
 _FADE_SECONDS = 0.05
 
 
-def render_plain(score: Score, *, sample_rate: int = DEFAULT_RATE, tail_seconds: float = TAIL_SECONDS) -> Waveform:
+def render_plain(
+    score: Score, *, sample_rate: int = DEFAULT_SAMPLE_RATE, tail_seconds: float = DEFAULT_TAIL_SECONDS
+) -> Waveform:
     """Play `score`: stereo, its length plus `tail_seconds`, whose last 50 ms fade out.
 
     Raises `SynthesisError` for a rate outside 8,000 to 96,000 Hz.
@@ -78,8 +77,6 @@ def _lay_tone(
 ) -> None:
     pitch = int(notes["pitch"][0])
     longest = max(float(notes["duration"].max()), LOWEST_PLAYED) + voice.release
-    if voice.decay and voice.partials and voice.release >= 0.5:  # bells ring on
-        longest = max(longest, decay_seconds(voice, pitch))
     _lay(tone(voice, pitch, loudness, longest, rate), notes, voice.release, sides, mix, rate)
 
 
@@ -98,6 +95,7 @@ def _lay(
         fade *= np.linspace(1, 0, len(fade), dtype=np.float32)
     begins = np.rint(notes["time"] * rate).astype(np.int64)
     holds = np.rint(np.maximum(notes["duration"], LOWEST_PLAYED) * rate).astype(np.int64)
+    holds = np.minimum(holds, max(len(sound) - len(fade), 0))
     gains = _gain(notes["velocity"])
     for begin, hold, gain in zip(begins.tolist(), holds.tolist(), gains.tolist(), strict=True):
         if release is None:
