@@ -50,6 +50,11 @@ def test_bars_follow_the_metres_and_one_is_cut_short_where_the_metre_changes() -
     assert bar_at(layout.bars, 999 * QUARTER) == 4
 
 
+def test_of_metres_that_begin_together_the_last_counts() -> None:
+    layout = lay_out(score([0, 1, 2], metres=((0, 2, 4), (0.01, 3, 4))))
+    assert [(bar.start, bar.length, bar.numerator) for bar in layout.bars] == [(0, 72, 3)]
+
+
 def test_seconds_and_ticks_go_through_every_tempo() -> None:
     piece = Score(
         tracks=(Track(notes=note_array([Note(time=5.0, duration=0.5, pitch=60)])),),

@@ -166,15 +166,15 @@ def off_grid(quarters: Floats) -> float:
 
 def _bars(metres: list[tuple[int, int, int]], end: float) -> tuple[Bar, ...]:
     """Bars up to `end`; where a metre begins within a bar, that bar is cut short."""
-    if not metres or metres[0][0] > 0:
-        metres = [(0, 4, 4), *metres]
+    by_start = {0: (4, 4)} | {start: (numerator, denominator) for start, numerator, denominator in sorted(metres)}
+    metres = [(start, *metre) for start, metre in by_start.items()]
     bars: list[Bar] = []
     for number, (start, numerator, denominator) in enumerate(metres):
         length = max(numerator * 4 * QUARTER // denominator // _FINE, 1) * _FINE
         stop = metres[number + 1][0] if number + 1 < len(metres) else np.inf
         while start < min(stop, end) or not bars:
             beat = _beat(numerator, denominator)
-            size = int(min(length, stop - start)) if stop > start else length
+            size = int(min(length, stop - start))
             bars.append(Bar(start=start, length=size, numerator=numerator, denominator=denominator, beat=beat))
             start += size
             if len(bars) > MOST_BARS:
