@@ -27,7 +27,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     register_sounds(parser)
     parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate (default 44100)")
     parser.add_argument(
-        "--stems", type=Path, metavar="DIR", help="write also one sound file for each track, in the same format, here"
+        "--stems", type=Path, metavar="DIR", help="also write one sound file for each track into this folder"
     )
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
 

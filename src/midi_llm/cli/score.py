@@ -23,7 +23,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where to write it: .musicxml, or pages as .pdf, .png or .svg (default: the MusicXML to stdout)",
     )
-    parser.add_argument("--title", help="written above the first page (default: the file's name)")
+    parser.add_argument("--title", metavar="TEXT", help="written above the first page (default: the file's name)")
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
 
 

@@ -21,6 +21,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show it on stdout, as wide as the terminal, in colours where it has them and NO_COLOR is not set."""
     from midi_llm.music.key_signatures import key_signatures
+    from midi_llm.music.names import clean_text
     from midi_llm.music.read import midi_content, parse_midi
     from midi_llm.notation.terminal import show
 
@@ -35,8 +36,7 @@ def run(args: argparse.Namespace) -> int:
         colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         unicode=can_show_blocks(sys.stdout.encoding),
     )
-    print(printable(args.file.name, sys.stdout.encoding))
-    for line in lines:
+    for line in (clean_text(args.file.name), *lines):
         print(printable(line, sys.stdout.encoding))
     return 0
 
