@@ -40,7 +40,7 @@ def test_facts_and_table_say_what_is_in_the_file() -> None:
     table = lines[2:5]
     assert [re.split(r"\s{2,}", line.strip()) for line in table] == [
         ["■", "1 Line 1", "Acoustic Grand Piano", "32 notes", "C3\u2013Eb3", "0:00\u20130:16"],
-        ["■", "2 Line 2", "Celesta", "32 notes", "F3\u2013G#3", "0:00\u20130:16"],
+        ["■", "2 Line 2", "Celesta", "32 notes", "F3\u2013Ab3", "0:00\u20130:16"],
         ["■", "3 Drums", "Drums", "32 notes", "5 drums", "0:00\u20130:16"],
     ]
     assert "minor" not in show(piece())[0]

@@ -110,7 +110,10 @@ def show(
     width = max(width, NARROWEST)
     window = _window(layout, first_bar, last_bar, width - _MARGIN)
     lines = [*textwrap.wrap(_facts(score, keys, layout), width), ""]
-    lines += [pen.paint(mark, number) + text for number, mark, text in _table(tracks, width, pen)]
+    lines += [
+        pen.paint(mark, number) + text
+        for number, mark, text in _table(tracks, keys[0].fifths if keys else 0, width, pen)
+    ]
     return [*lines, "", *_roll(tracks, layout, window, pen)]
 
 
@@ -133,14 +136,18 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
-def _table(tracks: list[Track], width: int, pen: _Pen) -> list[tuple[int, str, str]]:
+def _table(tracks: list[Track], fifths: int, width: int, pen: _Pen) -> list[tuple[int, str, str]]:
     """Number of each track, its mark, and the rest of its line."""
     rows = []
     for track in tracks:
         notes, name = track.notes, instrument_name(track.instrument)
         low, high = int(notes["pitch"].min()), int(notes["pitch"].max())
         dash = "\u2013" if pen.unicode else "-"
-        compass = f"{len(np.unique(notes['pitch']))} drums" if track.is_drum else f"{_pitch(low)}{dash}{_pitch(high)}"
+        compass = (
+            f"{len(np.unique(notes['pitch']))} drums"
+            if track.is_drum
+            else f"{_pitch(low, fifths)}{dash}{_pitch(high, fifths)}"
+        )
         span = f"{_clock(float(notes['time'].min()))}{dash}{_clock(float((notes['time'] + notes['duration']).max()))}"
         rows.append((clean_text(track.name) or name, name, f"{len(notes):,} notes", compass, span))
     room = [min(max(len(row[column]) for row in rows), limit) for column, limit in enumerate((24, 24, 14, 9, 17))]
@@ -155,9 +162,9 @@ def _table(tracks: list[Track], width: int, pen: _Pen) -> list[tuple[int, str, s
     return lines
 
 
-def _pitch(pitch: int) -> str:
-    spelled = spell(pitch, 0)
-    return f"{spelled.step}{'b#'[spelled.alter > 0] if spelled.alter else ''}{spelled.octave}"
+def _pitch(pitch: int, fifths: int) -> str:
+    spelled = spell(pitch, fifths)
+    return f"{spelled.step}{'b#'[spelled.alter > 0] * abs(spelled.alter)}{spelled.octave}"
 
 
 def _palette(tracks: list[Track]) -> tuple[int, ...]:
