@@ -23,6 +23,7 @@ FLOORS = {
     "music": 1,
     "tokens": 2,
     "synth": 2,
+    "notation": 2,
     "prompt": 3,
     "engines": 3,
     "model": 3,
@@ -57,7 +58,8 @@ CONCRETE_ENGINES = {f"midi_llm.engines.{name}" for name in ("onnx_engine", "torc
 OUTSIDE = {
     "music": {"numpy"},
     "tokens": {"numpy"},
-    "synth": {"numpy"},
+    "synth": {"numpy", "soundfile", "sounddevice"},
+    "notation": {"numpy", "verovio", "typst"},
     "compose": {"numpy", "tokenizers"},
     "errors": set(),
     "version": set(),

@@ -13,6 +13,9 @@ from midi_llm.cli.main import main
 from midi_llm.model.export_onnx import export_onnx
 from midi_llm.music.score import Note, Score, Track, note_array
 from midi_llm.music.write import write_midi
+from midi_llm.synth import sound_font
+from midi_llm.synth.fluidsynth import PROGRAM_VARIABLE
+from midi_llm.synth.player import PLAYER_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -54,3 +57,15 @@ def song(tmp_path: Path) -> Path:
     )
     write_midi(score, tmp_path / "song.mid")
     return tmp_path / "song.mid"
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without FluidSynth, fonts and players, but for what a test puts into its search path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(sound_font, "USUAL_FOLDERS", ())
+    for variable in (PROGRAM_VARIABLE, PLAYER_VARIABLE, sound_font.SOUND_FONT_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    return folder

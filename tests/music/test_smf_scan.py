@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midi_llm.errors import MidiReadError
-from midi_llm.music.smf import Messages, split_chunks
+from midi_llm.music.smf import Messages, read_number, split_chunks, write_number
 from midi_llm.music.smf_scan import read_messages, scan
 from midi_llm.music.smf_walk import walk
 from music.smf_builder import END, chunk, event, header, meta, midi, name, off, on, program, tempo
@@ -107,3 +107,9 @@ def test_bytes_of_long_delta_times_and_payloads_are_not_taken_for_status_bytes()
     assert messages is not None
     assert messages.status.tolist() == [0x90, 0xC0, 0xFF, 0xB0, 0x80, 0xFF]
     assert np.diff(messages.tick, prepend=0).tolist() == [0x2000, 0x3FFF, 0x1FFFFF, 0x3F80, 0x7F, 0]
+
+
+@given(st.integers(0, 2**28 - 1), st.binary(max_size=3))
+def test_a_number_of_variable_length_is_read_as_it_was_written(value: int, after: bytes) -> None:
+    written = write_number(value)
+    assert read_number(b"x" + written + after, 1) == (value, 1 + len(written))

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import tempfile
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from midi_llm.errors import OutputError
+from midi_llm.errors import MidiReadError, OutputError
 from midi_llm.whole_file import write_file
 
 MIDI_SUFFIXES = {".mid", ".midi"}
@@ -58,6 +58,41 @@ def write_text(text: str, path: Path, *, force: bool) -> None:
     """Write a text file completely or not at all."""
     check_file(path, force=force)
     write_file(text.encode("utf-8"), path)
+
+
+def check_stems(content: bytes, source: Path, folder: Path, suffix: str, *, force: bool) -> list[tuple[Path, bytes]]:
+    """Path and MIDI file of each track of `content`, after checking that all can be written; `folder` is made.
+
+    Raises `MidiReadError` for a file without notes, `OutputError` where something stands in the way.
+    """
+    from midi_llm.music.stems import split_stems
+
+    stems = split_stems(content, str(source))
+    if not stems:
+        raise MidiReadError(f"{source} has no notes: there are no tracks to write")
+    make_folder(folder)
+    digits = max(len(str(len(stems))), 2)
+    paths = [folder / f"{n:0{digits}}-{slug(stem.name)}{suffix}" for n, stem in enumerate(stems, start=1)]
+    for path in paths:
+        check_file(path, force=force)
+    return [(path, stem.content) for path, stem in zip(paths, stems, strict=True)]
+
+
+def write_stems(stems: list[tuple[Path, bytes]], make: Callable[[bytes], bytes]) -> Iterator[Path]:
+    """Write what `make` makes of each stem, each completely or not at all; the paths, as they are written."""
+    for path, content in stems:
+        write_file(make(content), path)
+        yield path
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` when it is missing, and check that files can be created in it. Raises `OutputError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "it is a file" if folder.is_file() else error.strerror
+        raise OutputError(f"cannot use {folder} as a folder: {reason}") from error
+    check_folder(folder)
 
 
 def plan_takes(output: str | None, *, name: str, seeds: list[int], force: bool) -> list[Path]:

@@ -46,6 +46,14 @@ def read_midi(path: str | Path) -> Score:
 
     Raises `MidiReadError` when the file is missing, unreadable, too large, truncated, corrupt or not MIDI.
     """
+    return parse_midi(midi_content(path), name=str(path))
+
+
+def midi_content(path: str | Path) -> bytes:
+    """The bytes of the file at `path`, for `parse_midi`, as far as they are ever read.
+
+    Raises `MidiReadError` when it is missing or unreadable; whether it is MIDI is not looked at.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -56,7 +64,7 @@ def read_midi(path: str | Path) -> Score:
         raise MidiReadError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a NUL byte in the path
         raise MidiReadError(f"{str(path)!r} is not a path: {error}") from error
-    return parse_midi(content, name=str(path))
+    return content
 
 
 def parse_midi(content: bytes, name: str = "<bytes>") -> Score:

@@ -123,7 +123,7 @@ def read_number(content: bytes | memoryview, position: int) -> tuple[int, int]:
 
 
 def write_number(value: int) -> bytes:
-    """A number of variable length: seven bits a byte, the highest first."""
+    """`value` >= 0 as a number of variable length, what `read_number` reads."""
     groups = [value & 0x7F]
     while value := value >> 7:
         groups.append(value & 0x7F | 0x80)

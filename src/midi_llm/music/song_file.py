@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from midi_llm.errors import MidiReadError, RequestError
+from midi_llm.errors import RequestError
 from midi_llm.music.clock import Clock, make_clock, metre_ticks
 from midi_llm.music.pairing import NO_MESSAGE, FoundNotes, find_notes
+from midi_llm.music.read import midi_content
 from midi_llm.music.smf import IntArray, Messages, MidiBytes, metas_by_type, split_chunks
 from midi_llm.music.smf_scan import read_messages
 
@@ -54,11 +55,7 @@ class SongFile:
 
 def open_song(path: Path) -> SongFile:
     """Read the file at `path`. Raises `MidiReadError` as `read_midi`, and `RequestError` as `parse_song`."""
-    try:
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise MidiReadError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return parse_song(content, name=str(path))
+    return parse_song(midi_content(path), name=str(path))
 
 
 def parse_song(content: bytes, *, name: str) -> SongFile:

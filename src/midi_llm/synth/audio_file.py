@@ -29,6 +29,8 @@ _MAX_BYTES = (1 << 32) - 1
 _UNKNOWN_SIZE = _MAX_BYTES
 """The size that a writer states which cannot go back to correct it: the data reaches to the end of the file."""
 
+_BLOCK = 1 << 18
+
 _log = logging.getLogger(__name__)
 
 
@@ -126,13 +128,18 @@ def _chunks(content: bytes, name: str) -> dict[bytes, memoryview]:
 
 
 def _integers(samples: Samples, bits: int) -> bytes:
-    """Samples [n, channels] as little-endian integers of 16 or 24 bits."""
+    """Samples [n, channels] as little-endian integers of 16 or 24 bits, a block after the other to spare memory."""
     full = 1 << (bits - 1)
-    scaled = np.rint(samples.astype(np.float64) * full)
     if clipped := int(np.count_nonzero(np.abs(samples) > 1)):
         _log.warning("%d samples lie beyond full scale and are clipped; render with less gain", clipped)
-    whole = np.clip(scaled, -full, full - 1).astype("<i4")
-    if bits == 16:
+    blocks = (samples[start : start + _BLOCK] for start in range(0, len(samples), _BLOCK))
+    return b"".join(_whole(block, full) for block in blocks)
+
+
+def _whole(samples: Samples, full: int) -> bytes:
+    """Samples [n, channels] as integers with `full` for full scale."""
+    whole = np.clip(np.rint(samples.astype(np.float64) * full), -full, full - 1).astype("<i4")
+    if full == 1 << 15:
         return whole.astype("<i2").tobytes()
     return whole.reshape(-1, 1).view(np.uint8)[:, :3].tobytes()
 

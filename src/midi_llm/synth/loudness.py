@@ -80,18 +80,29 @@ def peak(waveform: Waveform) -> float:
 
 
 def match_loudness(waveform: Waveform, target: float, *, ceiling: float = -1.0) -> Waveform:
-    """Scale `waveform` to an integrated loudness of `target` LUFS, or less where its peak would pass `ceiling` dBFS.
+    """Scale `waveform` by `matching_gain`; sound without a loudness comes back as it is."""
+    return scale(waveform, matching_gain(waveform, target, ceiling=ceiling))
 
-    Sound without a loudness (silence, or less than 400 ms) comes back as it is. Raises as `integrated_loudness`, and
-    for numbers that are not finite.
+
+def matching_gain(waveform: Waveform, target: float, *, ceiling: float = -1.0) -> float:
+    """Factor to an integrated loudness of `target` LUFS, or less where the peak would pass `ceiling` dBFS.
+
+    1.0 for sound without a loudness (silence, or less than 400 ms). Raises as `integrated_loudness`, and for numbers
+    that are not finite.
     """
     if not (math.isfinite(target) and math.isfinite(ceiling)):
         raise SynthesisError(f"a loudness of {target} LUFS under {ceiling} dBFS; give two finite numbers (-16 and -1)")
     loudness = integrated_loudness(waveform)
     if not math.isfinite(loudness):
+        return 1.0
+    return float(10 ** (min(target - loudness, ceiling - peak(waveform)) / 20))
+
+
+def scale(waveform: Waveform, factor: float) -> Waveform:
+    """`waveform` with every sample times `factor`; itself for 1."""
+    if factor == 1.0:
         return waveform
-    gain = 10 ** (min(target - loudness, ceiling - peak(waveform)) / 20)
-    return Waveform(samples=waveform.samples * np.float32(gain), sample_rate=waveform.sample_rate)
+    return Waveform(samples=waveform.samples * np.float32(factor), sample_rate=waveform.sample_rate)
 
 
 def _loudness(power: float) -> float:

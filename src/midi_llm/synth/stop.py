@@ -14,7 +14,7 @@ import numpy as np
 
 from midi_llm.music.clock import Clock, make_clock
 from midi_llm.music.read import parse_midi
-from midi_llm.music.smf import MidiBytes, metas_by_type, split_chunks
+from midi_llm.music.smf import MidiBytes, metas_by_type, split_chunks, write_number
 from midi_llm.music.smf_scan import read_messages
 from midi_llm.music.write import to_midi_bytes
 
@@ -51,13 +51,8 @@ def _tick_at(seconds: float, clock: Clock, midi: MidiBytes) -> int:
 
 def _stop_track(tick: int) -> bytes:
     waits, rest = divmod(tick, _MAX_DELTA)
-    body = (_varint(_MAX_DELTA) + b"\xff\x01\x00") * waits + _varint(rest)  # empty texts, where one delta is too short
+    body = (write_number(_MAX_DELTA) + b"\xff\x01\x00") * waits + write_number(
+        rest
+    )  # empty texts, where one delta is too short
     body += b"\x00".join(bytes((0xB0 | channel, _ALL_SOUND_OFF, 0)) for channel in range(16))
     return body + b"\x00\xff\x2f\x00"
-
-
-def _varint(value: int) -> bytes:
-    groups = [value & 0x7F]
-    while value := value >> 7:
-        groups.append(value & 0x7F | 0x80)
-    return bytes(reversed(groups))
