@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[Progress], None]
 
-BATCH_TAKES = 8
-"""Takes decoded side by side; more of them follow in further batches, so that memory stays bounded."""
-
 LEAST_MUSIC_SHARE = 0.25
 """Of the model's positions, kept free for music: a longer prompt is refused."""
 
@@ -110,6 +107,10 @@ class Composer:
         room = int(self.engine.max_positions * (1 - LEAST_MUSIC_SHARE))
         return self._prompt_format.encode(prompt, self._tokenizer, self.text_rows, limit=room)
 
+    def takes_at_once(self, guidance: float) -> int:
+        """How many takes the engine decodes side by side; more of them follow in further batches."""
+        return max(1, self.engine.best_batch // (1 if guidance == 1.0 else 2))
+
     def compose(
         self,
         prompt: str,
@@ -159,10 +160,11 @@ class Composer:
             for index, seed in enumerate(settings.seeds())
         ]
         pieces: list[Piece] = []
-        for first in range(0, len(takes), BATCH_TAKES):
+        at_once = self.takes_at_once(params.guidance)
+        for first in range(0, len(takes), at_once):
             if pieces and cancel is not None and cancel.is_set():
                 break
-            batch = takes[first : first + BATCH_TAKES]
+            batch = takes[first : first + at_once]
             wall = self._run(batch, on_progress, cancel)
             pieces += [self._piece(take, prompt, wishes, seconds) for take, seconds in zip(batch, wall, strict=True)]
         return pieces

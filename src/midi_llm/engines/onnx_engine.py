@@ -26,6 +26,7 @@ from midi_llm.weights import FloatArray, Weights
 
 _SMALL_BODY_BYTES = 256 << 20
 _ROWS_AT_ONCE = 4096
+_BEST_BATCH = 8
 
 
 class OnnxEngine:
@@ -46,6 +47,7 @@ class OnnxEngine:
         self.precision = record.precision
         self.vocab_size = record.vocab_size
         self.max_positions = record.max_positions
+        self.best_batch = _BEST_BATCH
         self.threads = threads or _default_threads(record.folder / "body.onnx.data")
         self._body = open_session(record, "body.onnx", threads=self.threads)
         self._heads: list[tuple[HeadBlock, ort.InferenceSession]] = [

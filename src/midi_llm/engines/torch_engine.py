@@ -62,11 +62,13 @@ class TorchEngine:
         return engine
 
     def _open(self, model: Any, ops: Ops | None = None) -> None:
+        from midi_llm.engines.torch_batch import best_batch
         from midi_llm.engines.torch_llama import from_transformers
 
         self._llama: Llama | None = from_transformers(model)
         self._ops = ops or _ops(self._llama)
         self._idle: list[TorchBatch] = []
+        self.best_batch = best_batch(self._llama)
         self.vocab_size = int(model.config.vocab_size)
         self.max_positions = int(model.config.max_position_embeddings)
 

@@ -62,6 +62,7 @@ class VllmEngine:
         self.vocab_size = int(config["vocab_size"])
         self.max_positions = int(config["max_position_embeddings"])
         self._engine: Any = _open(checkpoint_dir, config, chosen, memory_share, cache_bytes)
+        self.best_batch = _CPU_SEQUENCES if _is_on_cpu() else _MAX_SEQUENCES
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._arrived: dict[str, deque[tuple[list[int], bool]]] = {}
@@ -216,11 +217,10 @@ def _open(folder: Path, config: dict[str, Any], dtype: Dtype, memory_share: floa
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     version = _version()
     from vllm import EngineArgs
-    from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine
     from vllm.v1.executor import Executor
 
-    on_cpu = bool(current_platform.is_cpu())
+    on_cpu = _is_on_cpu()
     if on_cpu and dtype == "fp8":
         raise EngineError("dtype 'fp8' needs a CUDA device and vLLM has none here; use bfloat16 or float32")
     positions = int(config["max_position_embeddings"]) + 1  # the id drawn at the last position needs none itself
@@ -250,6 +250,13 @@ def _open(folder: Path, config: dict[str, Any], dtype: Dtype, memory_share: floa
     except (OSError, ValueError, RuntimeError) as error:
         cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EngineError(f"vLLM cannot open {folder}: {cause}") from error
+
+
+def _is_on_cpu() -> bool:
+    """Whether vLLM decodes on the CPU here."""
+    from vllm.platforms import current_platform
+
+    return bool(current_platform.is_cpu())
 
 
 def _version() -> tuple[int, int]:
