@@ -139,7 +139,7 @@ def model_sha256(folder: Path) -> str:
 
 
 def side_by_side(jobs: Sequence[Job], *, at_once: int) -> Iterator[list[Job]]:
-    """`jobs` in order, in batches of up to `at_once` that the composer takes: one prompt, one length, seeds in a row."""
+    """`jobs` in order, in batches of at most `at_once` of one prompt and one length, seeds in a row."""
     batch: list[Job] = []
     for job in jobs:
         follows = batch and (job.prompt.id, job.seconds, job.seed) == (

@@ -22,16 +22,15 @@ class OpenRequest:
         self.finish_reason: FinishReason | None = None
         self._everything = Allowed(start=0, stop=vocab_size)
         self._rng = generator(request.params.seed)
-        self._produced = 0
-        self.last_id = -1
-        """The id drawn last."""
+        self.drawn: list[int] = []
+        """The ids so far."""
         if request.constraint is not None and request.constraint.finished:
             self.finish_reason = "stop"
 
     @property
     def left(self) -> int:
         """How many further ids the budget holds."""
-        return self.request.params.max_tokens - self._produced
+        return self.request.params.max_tokens - len(self.drawn)
 
     def allowed(self) -> Allowed:
         """Return the ids that may come next (all when there is no constraint)."""
@@ -53,11 +52,10 @@ class OpenRequest:
         constraint = self.request.constraint
         if constraint is not None:
             constraint.accept(token_id)
-        self._produced += 1
-        self.last_id = token_id
+        self.drawn.append(token_id)
         if constraint is not None and constraint.finished:
             self.finish_reason = "stop"
-        elif self._produced >= self.request.params.max_tokens:
+        elif self.left <= 0:
             self.finish_reason = "length"
         return Step(index=self.index, token_id=token_id, finish_reason=self.finish_reason)
 

@@ -34,6 +34,7 @@ class OnnxBatch:
         self._hidden = np.zeros((rows, 1, record.hidden_size), dtype=np.float32)
         self._binding: ort.IOBinding | None = None
         self._bound_rows = 0
+        self._passages: dict[int, tuple[ort.IOBinding, FloatArray, FloatArray]] = {}
 
     def fill(self, row: int, embeds_SH: FloatArray) -> FloatArray:
         """Run a prompt [S, hidden] into the empty row `row`; return its last hidden state [hidden]."""
@@ -75,6 +76,29 @@ class OnnxBatch:
         self._session.run_with_iobinding(self._binding)
         hidden_BH: FloatArray = self._hidden[:rows, 0]
         return hidden_BH
+
+    def extend(self, embeds_SH: FloatArray) -> FloatArray:
+        """Append S positions to the first row; return their hidden states [S, hidden].
+
+        The array is overwritten by the next call for as many.
+        """
+        count = len(embeds_SH)
+        if count not in self._passages:
+            buffers = np.empty((2, 1, *embeds_SH.shape), dtype=np.float32)
+            views = [cache[:1] for cache in self._cache]
+            binding = self._bind(buffers[0], buffers[1], self._last_index[:1], self._total, views)
+            self._passages[count] = binding, buffers[0, 0], buffers[1, 0]
+        binding, bound_SH, hidden_SH = self._passages[count]
+        bound_SH[:] = embeds_SH
+        self._lengths[0] += count
+        self._last_index[0] = self._lengths[0] - 1
+        self._total[0] = self._lengths[0]
+        self._session.run_with_iobinding(binding)
+        return hidden_SH
+
+    def shorten(self, count: int) -> None:
+        """Forget the last `count` positions of the first row."""
+        self._lengths[0] -= count
 
     def _bind(
         self,

@@ -4,7 +4,8 @@ In: a checkpoint folder with its `onnx/` folder (made by `midi-llm export`), and
 slice of the head is computed: a slice inside a head block by that block's graph, any other slice and single extra ids
 from the rows of the weights file (exact, and slow for a large slice). Requests with the same prompt share its
 computation. A float32 export gives a request the same ids alone and in a batch (up to rounding at an exact tie);
-8-bit activations of the quantised exports are rounded per row, so the same holds there within 1e-3 of a logit.
+8-bit activations of the quantised exports are rounded per row, so the same holds there within 1e-3 of a logit. A
+request alone under a grammar of rules computes several ids in one pass where its music repeats (`drafting`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import onnxruntime as ort
 
 from midi_llm.engines.base import Allowed, Request, Step, check_requests
 from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, rows_of
+from midi_llm.engines.onnx_ahead import RowAhead
 from midi_llm.engines.onnx_batch import OnnxBatch
 from midi_llm.engines.onnx_folder import HeadBlock, open_session, read_record
 from midi_llm.errors import CheckpointError, EngineError
@@ -102,18 +104,17 @@ class OnnxEngine:
         longest = max(len(lane.prompt_ids) + lane.take.request.params.max_tokens - 1 for lane in lanes)
         batch = OnnxBatch(self._body, self._record, rows=len(lanes), positions=longest)
         hidden_BH = self._prefill(batch, lanes)
+        alone: RowAhead | None = None
         while not (yield from _cancelled(lanes, cancel)):
             yield from self._draw(lanes, hidden_BH)
-            for row in reversed(range(len(lanes))):
-                if lanes[row].take.finish_reason is not None:
-                    last = len(lanes) - 1
-                    if row != last:
-                        batch.copy(last, row)
-                        lanes[row] = lanes[last]
-                    del lanes[last]
+            _leave(batch, lanes)
             if not lanes:
                 return
-            hidden_BH = batch.step(self._embed([lane.take.last_id for lane in lanes]))
+            if len(lanes) == 1:
+                alone = alone or RowAhead(batch, lanes[0].take, self._embed)
+                hidden_BH = alone.hidden()
+            else:
+                hidden_BH = batch.step(self._embed([lane.take.drawn[-1] for lane in lanes]))
 
     def _prefill(self, batch: OnnxBatch, lanes: list[Lane]) -> FloatArray:
         """Run each distinct prompt once; returns the last hidden state of every row [B, hidden]."""
@@ -167,6 +168,17 @@ class OnnxEngine:
         if self._weights is None:
             raise EngineError("this engine is closed; open another one")
         return self._weights
+
+
+def _leave(batch: OnnxBatch, lanes: list[Lane]) -> None:
+    """Drop the lanes of requests that are finished; the last lane moves to where one is missing."""
+    for row in reversed(range(len(lanes))):
+        if lanes[row].take.finish_reason is not None:
+            last = len(lanes) - 1
+            if row != last:
+                batch.copy(last, row)
+                lanes[row] = lanes[last]
+            del lanes[last]
 
 
 def _cancelled(lanes: list[Lane], cancel: threading.Event | None) -> Generator[Step, None, bool]:
