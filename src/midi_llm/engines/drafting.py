@@ -15,12 +15,10 @@ from midi_llm.engines.base import Request
 from midi_llm.engines.rules import Layout, RuledConstraint, TripletRules
 
 MOST_DRAFTED = 9
-"""Ids of a draft: three notes. Fifteen brought 0.3 % more (measured as `_POSITION_COST`)."""
+"""Ids of a draft: three notes. Fifteen would bring 0.3 % more (docs/performance.md)."""
 
 _CONTEXT = 4  # ids that must have occurred together, at most; with 3 to 6 the speed is the same within 1 %
-_POSITION_COST = (
-    0.2  # of a further position, as a share of a pass; 0.19 to 0.26 measured with nano, docs/performance.md
-)
+_POSITION_COST = 0.2  # of a further position, as a share of a pass: 0.19 to 0.26 with nano (docs/performance.md)
 _MEMORY = 60  # ids of a kind, after which what was learnt counts half
 _TRIPLET = 3
 
@@ -104,7 +102,10 @@ class Drafter:
 
 
 def drafter_of(request: Request, drawn: Sequence[int]) -> Drafter | None:
-    """A drafter that knows the given events of `request` and the ids drawn so far; None where no rules name its ids."""
+    """A drafter that knows the given events of `request` and the ids drawn so far; None where no rules name its ids.
+
+    Of the rules it reads what stays as it is while ids are accepted.
+    """
     if not isinstance(request.constraint, RuledConstraint):
         return None
     rules = TripletRules.from_numbers(request.constraint.rules())

@@ -20,7 +20,7 @@ import numpy as np
 import onnxruntime as ort
 
 from midi_llm.engines.base import Allowed, Request, Step, check_requests
-from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, rows_of
+from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, leave, rows_of
 from midi_llm.engines.onnx_ahead import RowAhead
 from midi_llm.engines.onnx_batch import OnnxBatch
 from midi_llm.engines.onnx_folder import HeadBlock, open_session, read_record
@@ -29,7 +29,7 @@ from midi_llm.weights import FloatArray, Weights
 
 _SMALL_BODY_BYTES = 256 << 20
 _ROWS_AT_ONCE = 4096
-_BEST_BATCH = 8
+_BEST_BATCH = 8  # their caches take 134 MB with nano; at length, four already read more than the processor keeps
 
 
 class OnnxEngine:
@@ -108,7 +108,7 @@ class OnnxEngine:
         alone: RowAhead | None = None
         while not (yield from _cancelled(lanes, cancel)):
             yield from self._draw(lanes, hidden_BH)
-            _leave(batch, lanes)
+            leave(lanes, batch.copy)
             if not lanes:
                 return
             if len(lanes) == 1:
@@ -169,17 +169,6 @@ class OnnxEngine:
         if self._weights is None:
             raise EngineError("this engine is closed; open another one")
         return self._weights
-
-
-def _leave(batch: OnnxBatch, lanes: list[Lane]) -> None:
-    """Drop the lanes of requests that are finished; the last lane moves to where one is missing."""
-    for row in reversed(range(len(lanes))):
-        if lanes[row].take.finish_reason is not None:
-            last = len(lanes) - 1
-            if row != last:
-                batch.copy(last, row)
-                lanes[row] = lanes[last]
-            del lanes[last]
 
 
 def _cancelled(lanes: list[Lane], cancel: threading.Event | None) -> Generator[Step, None, bool]:

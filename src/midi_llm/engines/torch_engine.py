@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from midi_llm.engines.base import Allowed, Request, Step, check_requests
-from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, rows_of
+from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, leave, rows_of
 from midi_llm.errors import CheckpointError, EngineError, MissingExtraError
 from midi_llm.weights import quiet_transformers
 
@@ -145,7 +145,7 @@ class TorchEngine:
             ids = drawing.arrived(len(takes))
             yield from [take.advance(token_id) for take, token_id in zip(takes, ids, strict=True)]
             if any(take.finish_reason is not None for take in takes):
-                _leave(batch, lanes)
+                leave(lanes, batch.copy)
                 if not lanes:
                     return
                 drawing.arrange(lanes)
@@ -163,16 +163,6 @@ def _fill(batch: TorchBatch, lanes: Sequence[Lane]) -> None:
         else:
             batch.fill(row, prompt)
             done[prompt] = row
-
-
-def _leave(batch: TorchBatch, lanes: list[Lane]) -> None:
-    """Drop the lanes of requests that are finished; the last lane moves to where one is missing."""
-    for row in reversed(range(len(lanes))):
-        if lanes[row].take.finish_reason is not None:
-            if row < len(lanes) - 1:
-                batch.copy(len(lanes) - 1, row)
-                lanes[row] = lanes[-1]
-            del lanes[-1]
 
 
 def _checked(allowed: Allowed) -> Allowed:
