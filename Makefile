@@ -52,6 +52,7 @@ docs: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/tokenize_speed.py
 	$(BIN)/python benchmarks/engine_speed.py
+	$(BIN)/python benchmarks/drafting.py
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/takes.py
 
