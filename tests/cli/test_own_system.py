@@ -72,11 +72,11 @@ def test_seeds_in_a_row_are_composed_side_by_side(composer) -> None:
     assert [len(batch) for batch in system.composer.engine.batches] == [3, 1]
 
 
-def test_batches_break_at_prompts_lengths_seeds_and_eight() -> None:
+def test_batches_break_at_prompts_lengths_seeds_and_at_what_the_engine_serves() -> None:
     asked = [*jobs(10), *jobs(1, seconds=2.0, seed=17), *jobs(1, seed=30)]
     other = Job(prompt=Prompt(id="q", text="x"), number=0, seed=31, seconds=None)
-    assert [len(batch) for batch in side_by_side([*asked, other])] == [8, 2, 1, 1, 1]
-    assert list(side_by_side([])) == []
+    assert [len(batch) for batch in side_by_side([*asked, other], at_once=8)] == [8, 2, 1, 1, 1]
+    assert list(side_by_side([], at_once=8)) == []
 
 
 def test_a_prompt_that_is_refused_is_delivered_with_the_reason(composer) -> None:

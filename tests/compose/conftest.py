@@ -23,6 +23,7 @@ class DiceEngine:
     name = "dice"
 
     def __init__(self, *, stride: int = 40, closes: float = 0.0, max_positions: int = 2048) -> None:
+        self.best_batch = 6
         self.vocab_size = TEXT_ROWS + MUSIC_VOCAB_SIZE
         self.max_positions = max_positions
         self.stride = stride

@@ -111,11 +111,15 @@ def test_takes_have_consecutive_seeds_and_equal_single_pieces(make_composer) -> 
     assert pieces[2].amt_ids == composer.compose(TEXT, Settings(seconds=4, seed=12)).amt_ids
 
 
-def test_many_takes_run_in_batches_of_bounded_size(make_composer) -> None:
+@pytest.mark.parametrize(("best", "guidance", "sizes"), [(6, 1.0, [6, 5]), (64, 1.0, [11]), (8, 2.0, [4, 4, 3])])
+def test_many_takes_run_in_the_batches_that_the_engine_serves_best(
+    make_composer, best: int, guidance: float, sizes: list[int]
+) -> None:
     engine = make_composer.engine()
-    pieces = make_composer(engine).compose_takes(TEXT, Settings(seconds=1, seed=0, takes=11))
-    assert len(pieces) == 11
-    assert max(map(len, engine.batches)) == 8
+    engine.best_batch = best
+    settings = Settings(seconds=1, seed=0, takes=11, guidance=guidance)
+    assert len(make_composer(engine).compose_takes(TEXT, settings)) == 11
+    assert [len(batch) for batch in engine.batches] == sizes
 
 
 def test_a_drawn_seed_is_recorded_and_repeats_the_piece(make_composer) -> None:

@@ -61,6 +61,7 @@ def take(seed: int = 0, *, max_tokens: int = 12, prompt: list[int] | None = None
 def test_it_is_an_engine_with_the_sizes_of_its_model(engine: Engine) -> None:
     assert isinstance(engine, Engine)
     assert (engine.vocab_size, engine.max_positions) == (VOCAB_SIZE, 2048)
+    assert engine.best_batch >= 1
 
 
 def test_all_ids_are_legal_and_the_budget_is_exact(engine: Engine) -> None:

@@ -99,6 +99,20 @@ def test_only_allowed_ids_are_drawn_and_the_same_seed_repeats(seed: int, tempera
     assert token_id == draw(allowed, logits, extra, params, generator(seed))
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), share=st.sampled_from([0.01, 0.1, 0.24, 0.26, 0.9]), top_p=st.floats(0.1, 1.0))
+def test_a_mask_draws_as_logits_of_minus_infinity_do(seed: int, share: float, top_p: float) -> None:
+    rng = np.random.default_rng(seed)
+    mask, logits = rng.random(3000) < share, rng.standard_normal(3000).astype(np.float32).round(1)  # with ties
+    params, extra = SamplingParams(top_p=top_p), np.array([2.5], np.float32)
+    masked = np.where(mask, logits, np.float32(-INF))
+    for few, extra_logits in (((), None), ((9000,), extra)):
+        allowed = Allowed(start=50, stop=3050, mask=mask, extra=few)
+        plain = Allowed(start=50, stop=3050, extra=few)
+        expected = draw(plain, masked, extra_logits, params, generator(seed))
+        assert draw(allowed, logits, extra_logits, params, generator(seed)) == expected
+
+
 def test_extra_ids_alone_can_be_all_that_is_allowed() -> None:
     allowed = Allowed(start=5, stop=5, extra=(42,))
     assert draw(allowed, np.zeros(0, np.float32), np.zeros(1, np.float32), SamplingParams(), generator(0)) == 42

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -246,3 +247,18 @@ def test_a_missing_package_gives_the_install_command(
 def test_on_a_gpu_float32_decodes_the_same_greedy_ids(tiny_checkpoint: Path, engine: TorchEngine) -> None:
     requests = [Request(prompt_ids=prompt, params=GREEDY) for prompt in PROMPTS]
     assert ids_of(TorchEngine(tiny_checkpoint, device="cuda", dtype="float32"), *requests) == ids_of(engine, *requests)
+
+
+@pytest.mark.parametrize(("free_gib", "rows"), [(130, 256), (20, 128), (0.01, 1)])
+def test_a_gpu_decodes_as_many_side_by_side_as_half_its_free_memory_holds(
+    monkeypatch: pytest.MonkeyPatch, free_gib: float, rows: int
+) -> None:
+    """The published shape in bfloat16: 64 MiB of keys and values a row."""
+    from midi_llm.engines.torch_batch import best_batch
+
+    llama = SimpleNamespace(
+        device=torch.device("cuda"), layers=[None] * 16, key_heads=8, head_size=64, dtype=torch.bfloat16
+    )
+    llama.max_positions = 2048
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free_gib * 2**30), 2**40))
+    assert best_batch(llama) == rows  # type: ignore[arg-type]

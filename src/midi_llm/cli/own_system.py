@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midi_llm.compose.composer import BATCH_TAKES
-from midi_llm.compose.settings import Settings
+from midi_llm.compose.settings import MAX_TAKES, Settings
 from midi_llm.data.files import file_sha256
 from midi_llm.engines.base import Request, SamplingParams, generate
 from midi_llm.errors import MidiLLMError, RequestError
@@ -72,7 +71,8 @@ class OwnSystem:
 
     def compose(self, jobs: Sequence[Job]) -> Iterator[Delivery]:
         """A take for each job. A prompt or length that the model refuses is delivered with the reason."""
-        for batch in side_by_side(jobs):
+        at_once = min(self.composer.takes_at_once(self._params(seed=0, max_tokens=1).guidance), MAX_TAKES)
+        for batch in side_by_side(jobs, at_once=at_once):
             began = time.perf_counter()
             try:
                 made = self._composed(batch) if self.grammar else self._drawn(batch)
@@ -138,8 +138,8 @@ def model_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def side_by_side(jobs: Sequence[Job]) -> Iterator[list[Job]]:
-    """`jobs` in order, in batches that the composer takes at once: one prompt, one length, seeds in a row."""
+def side_by_side(jobs: Sequence[Job], *, at_once: int) -> Iterator[list[Job]]:
+    """`jobs` in order, in batches of at most `at_once` of one prompt and one length, seeds in a row."""
     batch: list[Job] = []
     for job in jobs:
         follows = batch and (job.prompt.id, job.seconds, job.seed) == (
@@ -147,7 +147,7 @@ def side_by_side(jobs: Sequence[Job]) -> Iterator[list[Job]]:
             batch[-1].seconds,
             batch[-1].seed + 1,
         )
-        if batch and not (follows and len(batch) < BATCH_TAKES):
+        if batch and not (follows and len(batch) < at_once):
             yield batch
             batch = []
         batch.append(job)

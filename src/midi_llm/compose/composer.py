@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[Progress], None]
 
-BATCH_TAKES = 8
-"""Takes decoded side by side; more of them follow in further batches, so that memory stays bounded."""
-
 LEAST_MUSIC_SHARE = 0.25
 """Of the model's positions, kept free for music: a longer prompt is refused."""
 
@@ -123,6 +120,10 @@ class Composer:
             guidance=self.guidance if settings.guidance is None else settings.guidance,
         )
 
+    def takes_at_once(self, guidance: float) -> int:
+        """How many takes the engine decodes side by side; more of them follow in further batches."""
+        return max(1, self.engine.best_batch // (1 if guidance == 1.0 else 2))
+
     def prompt_ids(self, prompt: str) -> list[int]:
         """Token ids of a text, ending in the id that starts a piece. Raises `PromptError`."""
         room = int(self.engine.max_positions * (1 - LEAST_MUSIC_SHARE))
@@ -166,10 +167,11 @@ class Composer:
         )
         pieces: list[Piece] = []
         seeds = list(enumerate(settings.seeds()))
-        for first in range(0, len(seeds), BATCH_TAKES):
+        at_once = self.takes_at_once(self.params(settings).guidance)
+        for first in range(0, len(seeds), at_once):
             if pieces and cancel is not None and cancel.is_set():
                 break
-            fresh = seeds[first : first + BATCH_TAKES]
+            fresh = seeds[first : first + at_once]
             for attempt in range(settings.retries + 1):
                 takes = [make(index=index, seed=seed, attempt=attempt) for index, seed in fresh]
                 wall = self.run(takes, on_progress, cancel)

@@ -121,6 +121,9 @@ class Engine(Protocol):
     name: str
     vocab_size: int
     max_positions: int
+    best_batch: int
+    """How many requests it decodes side by side at best, a guided one counted twice; more are better asked for in turn:
+    they bring no speed, or their caches need too much memory. A stream serves any number."""
 
     def stream(self, requests: Sequence[Request], *, cancel: threading.Event | None = None) -> Iterator[Step]:
         """Decode all `requests` side by side and yield their ids as they come."""

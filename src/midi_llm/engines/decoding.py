@@ -6,7 +6,7 @@ that they share the meaning of budgets, constraints and seeds. Knows no model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from midi_llm.engines.base import Allowed, FinishReason, Request, Step
@@ -104,6 +104,16 @@ def rows_of(lanes: Sequence[Lane]) -> list[tuple[OpenRequest, list[int]]]:
     second = {lane.take.index: row for row, lane in enumerate(lanes) if lane.prompt}
     own = [(row, lane.take) for row, lane in enumerate(lanes) if not lane.prompt]
     return [(take, [row, second[take.index]] if take.index in second else [row]) for row, take in own]
+
+
+def leave(lanes: list[Lane], copy: Callable[[int, int], None]) -> None:
+    """Drop the lanes of finished requests; the last one moves to where one is missing, its row by `copy(last, row)`."""
+    for row in reversed(range(len(lanes))):
+        if lanes[row].take.finish_reason is not None:
+            if row < len(lanes) - 1:
+                copy(len(lanes) - 1, row)
+                lanes[row] = lanes[-1]
+            del lanes[-1]
 
 
 def permits(allowed: Allowed, token_id: int) -> bool:

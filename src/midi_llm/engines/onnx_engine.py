@@ -18,13 +18,14 @@ import numpy as np
 import onnxruntime as ort
 
 from midi_llm.engines.base import Allowed, Request, Step, check_requests
-from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, open_requests, rows_of
+from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, leave, open_requests, rows_of
 from midi_llm.engines.memory import check_onnx
 from midi_llm.engines.onnx_batch import OnnxBatch
 from midi_llm.engines.onnx_folder import HeadBlock, open_session, read_record
 from midi_llm.errors import CheckpointError, EngineError
 from midi_llm.weights import FloatArray, Weights
 
+_BEST_BATCH = 8  # more takes bring no speed: at length their caches are read more than the weights
 _SMALL_BODY_BYTES = 256 << 20
 _ROWS_AT_ONCE = 4096
 
@@ -49,6 +50,7 @@ class OnnxEngine:
         self.precision = record.precision
         self.vocab_size = record.vocab_size
         self.max_positions = record.max_positions
+        self.best_batch = _BEST_BATCH
         self.threads = threads or _default_threads(record.folder / "body.onnx.data")
         self._body = open_session(record, "body.onnx", threads=self.threads)
         self._heads: list[tuple[HeadBlock, ort.InferenceSession]] = [
@@ -104,13 +106,7 @@ class OnnxEngine:
         hidden_BH = self._prefill(batch, lanes)
         while not (yield from _cancelled(lanes, cancel)):
             yield from self._draw(lanes, hidden_BH)
-            for row in reversed(range(len(lanes))):
-                if lanes[row].take.finish_reason is not None:
-                    last = len(lanes) - 1
-                    if row != last:
-                        batch.copy(last, row)
-                        lanes[row] = lanes[last]
-                    del lanes[last]
+            leave(lanes, batch.copy)
             if not lanes:
                 return
             hidden_BH = batch.step(self._embed([lane.take.last_id for lane in lanes]))

@@ -25,11 +25,14 @@ class ReplayEngine:
 
     name = "replay"
 
-    def __init__(self, recordings: Recordings, *, vocab_size: int, max_positions: int = 2048) -> None:
+    def __init__(
+        self, recordings: Recordings, *, vocab_size: int, max_positions: int = 2048, best_batch: int = 8
+    ) -> None:
         self._recordings = recordings
         self._closed = False
         self.vocab_size = vocab_size
         self.max_positions = max_positions
+        self.best_batch = best_batch
 
     def stream(self, requests: Sequence[Request], *, cancel: threading.Event | None = None) -> Iterator[Step]:
         """Replay all `requests` side by side, one id of each in turn."""

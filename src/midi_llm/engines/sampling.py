@@ -24,6 +24,7 @@ BoolArray = npt.NDArray[np.bool_]
 ONE = np.float32(2.0**40)  # the largest weight; 2^22 ids of it still sum without overflow in int64
 _SORTED_WHOLE = 1024  # so many candidates are sorted at once; more are narrowed by a sample first
 _SAMPLE, _SLACK = 512, 32
+_FEW = 0.25  # of a slice: so few legal ids are taken out of it (30 us instead of 130 for three instruments)
 COLDEST = 1e-6  # smaller temperatures draw the same id and only risk overflow
 
 
@@ -48,15 +49,20 @@ def draw(
     """
     if logits.size != allowed.stop - allowed.start:
         raise EngineError(f"{logits.size} logits were computed for ids {allowed.start}..{allowed.stop - 1}")
+    places = None
     if allowed.mask is not None:
-        logits = np.where(allowed.mask, logits, np.float32(-np.inf))
+        if np.count_nonzero(allowed.mask) < _FEW * logits.size:
+            places = np.flatnonzero(allowed.mask)
+            logits = logits[places]
+        else:
+            logits = np.where(allowed.mask, logits, np.float32(-np.inf))
+    width = logits.size
     if extra_logits is not None and allowed.extra:
         logits = np.concatenate((logits, extra_logits))
     position = draw_position(logits, params, rng)
-    width = allowed.stop - allowed.start
     if position >= width:
         return allowed.extra[position - width]
-    drawn = allowed.start + position
+    drawn = allowed.start + (position if places is None else int(places[position]))
     return drawn if allowed.ceiling is None else min(drawn, allowed.ceiling)
 
 

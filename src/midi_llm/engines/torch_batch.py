@@ -16,6 +16,9 @@ import torch
 from midi_llm.engines.torch_llama import Llama, prefill
 from midi_llm.engines.torch_ops import Cache, Ops, step
 
+_CPU_ROWS = 8
+_GPU_ROWS = 256  # ids/s rise up to 64 at least (docs/performance.md)
+_CACHE_SHARE = 0.5  # of the memory that is free when the weights are there
 _LIMIT_STEP = 256  # positions: the least that attention spans in a graph; it is captured anew for each doubling
 
 
@@ -89,3 +92,13 @@ class TorchBatch:
 
 def _power_of_two(count: int) -> int:
     return 1 << (count - 1).bit_length()
+
+
+def best_batch(llama: Llama) -> int:
+    """Rows of full length whose cache takes at most half of a GPU's free memory, a power of two; 8 on a CPU."""
+    if llama.device.type != "cuda":
+        return _CPU_ROWS
+    per_position = 2 * len(llama.layers) * llama.key_heads * llama.head_size * llama.dtype.itemsize
+    free_bytes, _ = torch.cuda.mem_get_info(llama.device)
+    fit = int(free_bytes * _CACHE_SHARE) // (per_position * llama.max_positions)
+    return min(_GPU_ROWS, 1 << max(fit.bit_length() - 1, 0))

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from midi_llm.engines.base import Allowed, Request, Step, check_requests
-from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, open_requests, rows_of
+from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, leave, open_requests, rows_of
 from midi_llm.engines.memory import check_torch
 from midi_llm.errors import CheckpointError, EngineError, MissingExtraError
 from midi_llm.weights import quiet_transformers
@@ -80,6 +80,7 @@ class TorchEngine:
         return engine
 
     def _open(self, model: Any, ops: Ops | None, weights: Weights | None) -> None:
+        from midi_llm.engines.torch_batch import best_batch
         from midi_llm.engines.torch_device import choose_ops
         from midi_llm.engines.torch_llama import from_transformers, narrowed
 
@@ -87,6 +88,7 @@ class TorchEngine:
         self._llama: Llama | None = llama if weights is None else narrowed(llama, weights)
         self._ops = ops or choose_ops(self._llama)
         self._idle: list[TorchBatch] = []
+        self.best_batch = best_batch(self._llama)
         self.precision: str = weights or str(self._llama.dtype).removeprefix("torch.")
         self.vocab_size = int(model.config.vocab_size)
         self.max_positions = int(model.config.max_position_embeddings)
@@ -164,7 +166,7 @@ class TorchEngine:
             ids = drawing.arrived(len(takes))
             yield from [take.advance(token_id) for take, token_id in zip(takes, ids, strict=True)]
             if any(take.finish_reason is not None for take in takes):
-                _leave(batch, lanes)
+                leave(lanes, batch.copy)
                 if not lanes:
                     return
                 drawing.arrange(lanes)
@@ -182,16 +184,6 @@ def _fill(batch: TorchBatch, lanes: Sequence[Lane]) -> None:
         else:
             batch.fill(row, prompt)
             done[prompt] = row
-
-
-def _leave(batch: TorchBatch, lanes: list[Lane]) -> None:
-    """Drop the lanes of requests that are finished; the last lane moves to where one is missing."""
-    for row in reversed(range(len(lanes))):
-        if lanes[row].take.finish_reason is not None:
-            if row < len(lanes) - 1:
-                batch.copy(len(lanes) - 1, row)
-                lanes[row] = lanes[-1]
-            del lanes[-1]
 
 
 def _checked(allowed: Allowed) -> Allowed:
