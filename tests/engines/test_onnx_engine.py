@@ -104,7 +104,7 @@ def test_quantised_logits_stay_within_the_stated_error(
 
 
 def test_the_int8_cache_stays_near_float32_over_a_whole_context(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    """The cache alone: float32 products, so that what differs comes from rounded keys and values (measured: 0.005)."""
+    """The cache alone: float32 products, so that only keys and values are rounded (relative error 0.006 to 0.016)."""
     folders = []
     for name in ("float32", "int8"):
         folder = tmp_path / name
@@ -119,7 +119,7 @@ def test_the_int8_cache_stays_near_float32_over_a_whole_context(tiny_checkpoint:
     for count in (3, 600, 2048):
         reference = exact.next_logits(ids(count), start=start, stop=stop)
         error = rounded.next_logits(ids(count), start=start, stop=stop) - reference
-        assert 1e-5 < np.sqrt(np.square(error).mean()) / reference.std() < 0.02
+        assert 1e-5 < np.sqrt(np.square(error).mean()) / reference.std() < 0.03
 
 
 def test_with_an_int8_cache_steps_give_what_a_prompt_of_the_same_ids_gives(tiny_int4_checkpoint: Path) -> None:
