@@ -1,7 +1,8 @@
-"""P2 and P3: the ONNX engine against `transformers.generate` on the same weights and cores, batch 1 and 4.
+"""P2, P3 and P6: the ONNX engine against `transformers.generate` on the same weights and cores, batch 1 and 4.
 
     python benchmarks/engine_speed.py [--model nano|DIR] [--tokens 2046] [--rounds 3] [-o table.md]
     python benchmarks/engine_speed.py --random 320x8      # random weights of a shape, exported to a temporary folder
+    python benchmarks/engine_speed.py --shape 1b --tokens 96 --batches 1     # P6: those of the published shape
 
 The race of `midi_llm.evaluate.speed`: ours under the grammar at an even pace of notes, theirs without a grammar
 (`evaluate.contenders`), rounds interleaved, medians shown. Memory is what opening and a first take add.
@@ -11,7 +12,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,34 +30,51 @@ from midi_llm.model.catalog import resolve_model
 from midi_llm.model.checkpoint import verify_checkpoint
 from midi_llm.prompt import load_tokenizer
 
+EXPORT = (
+    "import sys; from pathlib import Path; from midi_llm.model.export_onnx import export_onnx;"
+    "export_onnx(Path(sys.argv[1]), precision=sys.argv[2])"
+)
+"""A process of its own, so that its memory can be told."""
+
 PROMPT = "A cheerful rock song with bright electric guitars"
-BATCHES = (1, 4)
 TEXT_ROWS = 4096
 
 
 @contextmanager
 def checkpoint(args: argparse.Namespace) -> Iterator[Path]:
     """The folder to measure: a model by name or path, or random weights made for this run."""
-    if args.random is None:
+    if args.random is None and args.shape is None:
         yield resolve_model(args.model)
         return
-    from midi_llm.model.export_onnx import export_onnx
     from midi_llm.model.tiny import write_tiny_checkpoint
 
+    with tempfile.TemporaryDirectory(dir=args.scratch) as parent:
+        folder = Path(parent) / f"random-{args.random or args.shape}"
+        write_tiny_checkpoint(folder, dtype="BF16", **sizes(args))
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", EXPORT, folder, args.precision], check=True)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"exported in {time.perf_counter() - began:.0f} s, at most {peak:.0f} MiB", file=sys.stderr)
+        yield folder
+
+
+def sizes(args: argparse.Namespace) -> dict[str, int]:
+    """What `write_tiny_checkpoint` needs for the shape asked for."""
+    if args.shape is not None:
+        from gpu_model import SHAPES
+
+        shape = SHAPES[args.shape]
+        return {
+            "text_rows": shape["text"],
+            "hidden_size": shape["hidden"],
+            "layers": shape["layers"],
+            "heads": shape["heads"],
+            "kv_heads": shape["kv_heads"],
+            "intermediate_size": shape["inner"],
+        }
     hidden, layers = (int(part) for part in args.random.split("x"))
     heads = max(1, hidden // 64)
-    with tempfile.TemporaryDirectory() as parent:
-        folder = write_tiny_checkpoint(
-            Path(parent) / f"random-{args.random}",
-            hidden_size=hidden,
-            layers=layers,
-            heads=heads,
-            kv_heads=heads,
-            text_rows=TEXT_ROWS,
-            dtype="BF16",
-        )
-        export_onnx(folder, precision=args.precision)
-        yield folder
+    return {"text_rows": TEXT_ROWS, "hidden_size": hidden, "layers": layers, "heads": heads, "kv_heads": heads}
 
 
 def table(args: argparse.Namespace, folder: Path) -> str:
@@ -76,7 +98,7 @@ def table(args: argparse.Namespace, folder: Path) -> str:
     if not args.no_peer:
         name = f"transformers.generate {args.peer_dtype}, {peer_threads} threads"
         entries.append(Entry(name=name, open=theirs))
-    results = speed.evaluate_engines(entries, batches=BATCHES, rounds=args.rounds)
+    results = speed.evaluate_engines(entries, batches=args.batches, rounds=args.rounds)
     rows = speed_table.rows(results)
     note = (
         f"ONNX Runtime {opened[0].precision} on {opened[0].threads} thread(s); "
@@ -90,6 +112,11 @@ def table(args: argparse.Namespace, folder: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="nano", help="a model's name or folder")
+    parser.add_argument(
+        "--shape", choices=("1b", "tiny"), help="measure random weights of this published shape instead"
+    )
+    parser.add_argument("--scratch", type=Path, help="folder for random weights (default: the system's)")
+    parser.add_argument("--batches", type=int, nargs="+", default=(1, 4))
     parser.add_argument("--random", metavar="WIDTHxLAYERS", help="measure random weights of this shape instead")
     parser.add_argument("--precision", choices=("float32", "int8", "int4"), default="int4", help="of random weights")
     parser.add_argument("--tokens", type=int, default=2046, help="a take's length; cut to what the prompt leaves")

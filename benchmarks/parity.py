@@ -22,6 +22,7 @@ import machine
 from midi_llm.engines.base import Engine, Request, SamplingParams, generate
 from midi_llm.engines.onnx_engine import OnnxEngine
 from midi_llm.engines.torch_engine import TorchEngine
+from midi_llm.engines.torch_matrix import Weights
 from midi_llm.evaluate.contenders import PacedGrammar
 from midi_llm.evaluate.divergence import TellsLogits, slot_divergences
 from midi_llm.model.catalog import resolve_model
@@ -36,6 +37,7 @@ PROMPTS = (
     "a string quartet in D minor",
     "fast jazz with saxophone, upright bass and drums",
 )
+WEIGHTS: tuple[Weights, ...] = ("int8", "fp8")
 GGUF = ("f32", "f16", "bf16", "q8_0")
 
 
@@ -118,6 +120,8 @@ def contenders(folder: Path, work: Path) -> Iterator[tuple[str, Callable[[], Any
     for precision in ("int8", "int4"):
         yield f"ONNX Runtime, {precision}", lambda precision=precision: onnx(folder, work, precision)
     yield "torch, bfloat16", lambda: TorchEngine(folder, device="cpu", dtype="bfloat16")
+    for weights in WEIGHTS:
+        yield f"torch, weights in {weights}", lambda weights=weights: TorchEngine(folder, device="cpu", weights=weights)
     if importlib.util.find_spec("llama_cpp"):
         yield "llama.cpp, f32, float32 cache", lambda: llama_cpp(folder, work, "f32", float32_cache=True)
         for precision in GGUF:

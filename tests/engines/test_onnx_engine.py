@@ -16,6 +16,8 @@ from midi_llm.engines.base import Request, SamplingParams, generate
 from midi_llm.engines.onnx_engine import OnnxEngine
 from midi_llm.errors import EngineError
 from midi_llm.model.export_onnx import export_onnx
+from midi_llm.model.layout import read_layout
+from midi_llm.model.onnx_cache import quantize_cache
 from midi_llm.weights import Weights, write_safetensors
 
 from .conftest import SLOTS, TEXT_ROWS, SlotCycle
@@ -101,6 +103,37 @@ def test_quantised_logits_stay_within_the_stated_error(
     assert 1e-4 < np.mean(errors) < bound
 
 
+def test_the_int8_cache_stays_near_float32_over_a_whole_context(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """The cache alone: float32 products, so that only keys and values are rounded (relative error 0.006 to 0.016)."""
+    folders = []
+    for name in ("float32", "int8"):
+        folder = tmp_path / name
+        shutil.copytree(tiny_checkpoint, folder)
+        folders.append(export_onnx(folder, precision="float32"))
+    layout = read_layout(tmp_path / "int8")
+    quantize_cache(folders[1] / "body.onnx", layout, head_size=layout.hidden_size // layout.heads)
+    meta = folders[1] / "meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"cache": "int8"}))
+    exact, rounded = (OnnxEngine(folder.parent) for folder in folders)
+    start, stop = (edge + TEXT_ROWS for edge in SLOTS[2])
+    for count in (3, 600, 2048):
+        reference = exact.next_logits(ids(count), start=start, stop=stop)
+        error = rounded.next_logits(ids(count), start=start, stop=stop) - reference
+        assert 1e-5 < np.sqrt(np.square(error).mean()) / reference.std() < 0.03
+
+
+def test_with_an_int8_cache_steps_give_what_a_prompt_of_the_same_ids_gives(tiny_int4_checkpoint: Path) -> None:
+    engine = OnnxEngine(tiny_int4_checkpoint)
+    params = SamplingParams(temperature=0.0, max_tokens=30)
+    requests = [Request(prompt_ids=prompt, params=params, constraint=SlotCycle()) for prompt in (PROMPT, ids(300))]
+    for request, completion in zip(requests, generate(engine, requests), strict=True):
+        before = [*request.prompt_ids, *completion.token_ids[:-1]]
+        start, stop = (edge + TEXT_ROWS for edge in SLOTS[2])
+        logits = engine.next_logits(before, start=start, stop=stop)
+        drawn = completion.token_ids[-1] - start
+        assert logits[drawn] > logits.max() - 2e-2  # activations are rounded per row
+
+
 def test_it_runs_without_torch_or_transformers(tiny_int4_checkpoint: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from midi_llm.engines.open import open_engine;"
@@ -152,7 +185,7 @@ def broken(tiny_int4_checkpoint: Path, tmp_path: Path) -> Path:
 def test_an_onnx_folder_of_another_version_is_refused(broken: Path) -> None:
     path = broken / "onnx" / "meta.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
-    with pytest.raises(EngineError, match=r"version 99, this release reads 1.*midi-llm export"):
+    with pytest.raises(EngineError, match=r"version 99, this release reads 2.*midi-llm export"):
         OnnxEngine(broken)
 
 
@@ -165,7 +198,7 @@ def test_weights_trained_further_do_not_fit_the_old_onnx_folder(broken: Path) ->
         OnnxEngine(broken)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"format_version": 1}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"format_version": 2}'])
 def test_a_broken_record_is_refused(broken: Path, text: str) -> None:
     (broken / "onnx" / "meta.json").write_text(text)
     with pytest.raises(EngineError, match=r"cannot be read.*midi-llm export"):

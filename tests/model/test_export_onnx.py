@@ -19,6 +19,8 @@ from midi_llm.engines import onnx_folder
 from midi_llm.errors import CheckpointError, RequestError
 from midi_llm.model import export_onnx as export
 from midi_llm.model.exportable import rope_frequencies, rope_settings
+from midi_llm.model.layout import read_layout
+from midi_llm.model.onnx_cache import measured_ranges
 from midi_llm.model.quantize import dequantize_blocks, quantize_blocks
 from midi_llm.model.tiny import write_tiny_checkpoint
 from midi_llm.weights import Weights
@@ -51,6 +53,32 @@ def test_int4_has_a_4_bit_body_and_8_bit_heads(tiny_int4_checkpoint: Path) -> No
         return {a.i for node in products for a in node.attribute if a.name == "bits"}
 
     assert (bits("body.onnx"), bits("head_time.onnx")) == ({4}, {8})
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_the_cache_is_int8_where_the_products_are_quantised(
+    tmp_path: Path, tiny_checkpoint: Path, precision: export.Precision
+) -> None:
+    folder = export.export_onnx(tiny_checkpoint, precision=precision, out=tmp_path / "onnx")
+    graph = onnx.load(folder / "body.onnx", load_external_data=False).graph
+    caches = [value for value in (*graph.input, *graph.output) if value.name.startswith(("past.", "present."))]
+    found = {onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name for value in caches}
+    expected = "float32" if precision == "float32" else "int8"
+    assert len(caches) == 2 * 2 * 2  # past and present, key and value, two layers
+    assert found == {expected}
+    assert json.loads((folder / "meta.json").read_text())["cache"] == expected
+    assert any(one.name == "scale.1.value" for one in graph.initializer) == (precision != "float32")
+
+
+def test_the_range_of_a_key_holds_however_far_it_turns(tiny_onnx_checkpoint: Path) -> None:
+    layout = read_layout(tiny_onnx_checkpoint)
+    ranges = measured_ranges(tiny_onnx_checkpoint / "onnx" / "body.onnx", layout, head_size=32)
+    assert {name: value.shape for name, value in ranges.items()} == {
+        f"{layer}.{kind}": (1, 32) for layer in range(2) for kind in ("key", "value")
+    }
+    for name, largest in ranges.items():
+        assert (largest > 0).all()
+        assert np.array_equal(largest[:, :16], largest[:, 16:]) == name.endswith("key")
 
 
 def test_exporting_again_replaces_the_folder_and_gives_the_same_bytes(tmp_path: Path, tiny_checkpoint: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from midi_llm.engines.onnx_folder import OnnxRecord
 
-NUMBER_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+NUMBER_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 _JOINED = ("q_proj.weight", "k_proj.weight", "v_proj.weight", "gate_proj.weight", "up_proj.weight")
 """The torch engine joins these into new matrices while the old ones are still there."""
 _NARROWED = "model.layers."
@@ -101,7 +101,7 @@ def vllm_need(folder: Path, config: Mapping[str, Any], dtype: str, cache: int | 
 
 
 def onnx_need(record: OnnxRecord) -> Need:
-    """What ONNX Runtime needs: its files, which it copies into an order of its own (measured), and a float32 cache."""
+    """What ONNX Runtime needs: its files, which it copies into an order of its own (measured), and its cache."""
     graphs = ["body.onnx", *(block.file for block in record.head_blocks)]
     files = [record.folder / f"{graph}{suffix}" for graph in graphs for suffix in ("", ".data")]
     cache = cache_bytes(
@@ -109,7 +109,7 @@ def onnx_need(record: OnnxRecord) -> Need:
         key_heads=record.kv_heads,
         head_size=record.head_size,
         positions=record.max_positions,
-        number_bytes=NUMBER_BYTES["float32"],
+        number_bytes=NUMBER_BYTES[record.cache],
     )
     weights = sum(file.stat().st_size for file in files if file.is_file())
     return Need(weights=weights, cache=cache, number_format=record.precision)

@@ -2,10 +2,12 @@
 
 In: embedding rows. Out: final-norm hidden states. Each row has its own length and is filled alone, so a row's cache
 does not depend on its neighbours. Past and present are the same memory, bound once for a number of rows; a row that
-leaves is overwritten by the last one. Knows no ids.
+leaves is overwritten by the last one. The cache is float32, or int8 where the graph rounds to it. Knows no ids.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +27,7 @@ class OnnxBatch:
         self._names = [f"{layer}.{kind}" for layer in range(record.layers) for kind in ("key", "value")]
         # calloc: pages that are never reached are never touched
         self._cache = [
-            np.zeros((rows, record.kv_heads, positions, record.head_size), dtype=np.float32) for _ in self._names
+            np.zeros((rows, record.kv_heads, positions, record.head_size), dtype=record.cache) for _ in self._names
         ]
         self._lengths = np.zeros(rows, dtype=np.int32)
         self._last_index = np.zeros(rows, dtype=np.int32)
@@ -82,7 +84,7 @@ class OnnxBatch:
         hidden_BSH: FloatArray,
         last_index: npt.NDArray[np.int32],
         total: npt.NDArray[np.int32],
-        caches: list[FloatArray],
+        caches: list[npt.NDArray[Any]],
     ) -> ort.IOBinding:
         """Bind arrays without copying. The caller keeps them alive for as long as the binding is used."""
         binding = self._session.io_binding()

@@ -17,7 +17,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from midi_llm.errors import EngineError
 from midi_llm.weights import Weights
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """The version of meta.json that is understood."""
 
 _ERROR_SEVERITY = 3
@@ -50,6 +50,8 @@ class OnnxRecord:
 
     folder: Path
     precision: str
+    cache: str
+    """The number format of cached keys and values: float32 or int8."""
     fingerprint: str
     vocab_size: int
     hidden_size: int

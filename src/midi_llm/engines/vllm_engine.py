@@ -62,6 +62,7 @@ class VllmEngine:
             raise EngineError(f"dtype {chosen!r} is not known; allowed are {', '.join(get_args(Dtype))}")
         self.vocab_size = int(config["vocab_size"])
         self.max_positions = int(config["max_position_embeddings"])
+        self.best_batch = _MAX_SEQUENCES
         self._engine: Any = _open(checkpoint_dir, config, chosen, memory_share, cache_bytes)
         self._lock = threading.Lock()
         self._numbers = itertools.count()

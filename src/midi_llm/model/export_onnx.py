@@ -1,9 +1,9 @@
 """Export a Llama checkpoint folder to the ONNX folder that `OnnxEngine` runs.
 
 In: config.json and safetensors weights. Out: `onnx/` beside them with `body.onnx` (input embeddings to the final-norm
-hidden state; grouped-query attention over a shared cache, quantised products), one small graph per head block (time,
-duration, note with REST), their data files, and `meta.json`, which names the shapes, the blocks and the weights they
-were made from. Embedding rows stay in the safetensors file. Needs `onnx` (extra: export), not torch.
+hidden state; grouped-query attention over a shared cache; products and cache quantised), one small graph per head block
+(time, duration, note with REST), their data files, and `meta.json`, which names the shapes, the blocks and the weights
+they were made from. Embedding rows stay in the safetensors file. Needs `onnx` (extra: export), not torch.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from midi_llm.errors import RequestError
 from midi_llm.model.exportable import Exportable, read_exportable, rope_frequencies
 from midi_llm.model.layout import EMBEDDINGS, Layout
+from midi_llm.model.onnx_cache import quantize_cache
 from midi_llm.model.onnx_graph import GraphWriter
 from midi_llm.model.quantize import Bits
 from midi_llm.tokens.vocab import DUR_OFFSET, NOTE_OFFSET, REST, TIME_OFFSET
@@ -27,7 +28,7 @@ from midi_llm.weights import FloatArray
 
 Precision = Literal["float32", "int8", "int4"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the ONNX folder; `OnnxEngine` refuses others."""
 
 _BITS: dict[Precision, tuple[Bits | None, Bits | None]] = {"float32": (None, None), "int8": (8, 8), "int4": (4, 8)}
@@ -48,11 +49,16 @@ class _Plan:
     def layout(self) -> Layout:
         return self.model.layout
 
+    @property
+    def cache(self) -> str:
+        return "float32" if self.body_bits is None else "int8"
+
 
 def export_onnx(checkpoint_dir: Path, *, precision: Precision = "int4", out: Path | None = None) -> Path:
     """Write the ONNX folder of `checkpoint_dir` to `out` (default: its `onnx` subfolder), replacing it; return it.
 
-    `int4` has a 4-bit body and 8-bit head blocks, `int8` 8 bits throughout, `float32` no rounding (the reference).
+    `int4` has a 4-bit body and 8-bit head blocks, `int8` 8 bits throughout, both an 8-bit cache; `float32` no rounding
+    (the reference).
     Raises `CheckpointError` when the checkpoint is incomplete or not a plain Llama, and `RequestError` for another
     precision. Importing this module without onnx raises `MissingExtraError`.
     """
@@ -64,6 +70,8 @@ def export_onnx(checkpoint_dir: Path, *, precision: Precision = "int4", out: Pat
     building = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
     try:
         _write_body(building, plan)
+        if plan.cache == "int8":
+            quantize_cache(building / "body.onnx", plan.layout, head_size=plan.model.head_size)
         _write_meta(building, plan, precision, _write_heads(building, plan))
         if folder.exists():
             shutil.rmtree(folder)
@@ -149,6 +157,7 @@ def _write_meta(folder: Path, plan: _Plan, precision: Precision, blocks: list[di
     meta = {
         "format_version": FORMAT_VERSION,
         "precision": precision,
+        "cache": plan.cache,
         "source": {"sha256": layout.weights.sha256(), "fingerprint": layout.weights.fingerprint()},
         "vocab_size": layout.vocab_size,
         "hidden_size": layout.hidden_size,

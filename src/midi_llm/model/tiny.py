@@ -29,6 +29,7 @@ def write_tiny_checkpoint(
     layers: int = 2,
     heads: int = 2,
     kv_heads: int = 1,
+    intermediate_size: int | None = None,
     text_rows: int = 320,
     max_positions: int = 2048,
     tied: bool = True,
@@ -37,7 +38,8 @@ def write_tiny_checkpoint(
 ) -> Path:
     """Write a random Llama checkpoint with `text_rows` + 55,030 rows to `folder` (made if needed) and return it.
 
-    `text_rows` must hold the 256 bytes and two special ids of the tokenizer. The same arguments give the same bytes.
+    `text_rows` must hold the 256 bytes and two special ids of the tokenizer; `intermediate_size` None is twice the
+    width. The same arguments give the same bytes.
     """
     if text_rows < 258 or hidden_size % heads or heads % kv_heads:
         raise ValueError("text_rows must be 258 or more, heads must divide hidden_size, and kv_heads must divide heads")
@@ -48,7 +50,7 @@ def write_tiny_checkpoint(
         "model_type": "llama",
         "vocab_size": text_rows + MUSIC_VOCAB_SIZE,
         "hidden_size": hidden_size,
-        "intermediate_size": 2 * hidden_size,
+        "intermediate_size": intermediate_size or 2 * hidden_size,
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
