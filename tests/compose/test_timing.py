@@ -84,6 +84,16 @@ def test_a_number_of_bars_is_exact(bars):
     assert again.seconds <= timed.seconds + 0.01
 
 
+def test_the_last_notes_of_counted_bars_ring_to_the_bar_line_and_those_of_a_loop_do_not():
+    for loop in (False, True):
+        timed = with_beats(band(100), Wishes(bpm=100, bars=4, loop=loop), seconds=9.6)
+        bass = timed.tracks[1].notes
+        last_end = bass["time"][-1] + bass["duration"][-1]
+        assert last_end == pytest.approx(timed.end if not loop else timed.end - 0.06, abs=0.01)
+        assert bass["duration"][:-1].max() < 0.6
+        assert timed.tracks[0].notes["duration"].max() <= 0.11, "drums stay"
+
+
 def test_a_loop_has_whole_bars_and_its_last_one_may_end_in_a_rest():
     beats = 4 * 5 + 1  # five bars and a beat
     for seconds, bars in ((12.5, 5), (60, 6)):

@@ -15,7 +15,7 @@ import numpy as np
 from midi_llm.compose.bounds import DEFAULT_BOUNDS, Bounds
 from midi_llm.compose.constraint import WindowConstraint
 from midi_llm.compose.plan import Plan
-from midi_llm.compose.windows import FIRST, Window, length_ticks, limits, slide
+from midi_llm.compose.windows import FIRST, MIN_END_SHARE, Window, length_ticks, limits, slide
 from midi_llm.engines.base import FinishReason, Request, SamplingParams
 from midi_llm.errors import RequestError, TokenError
 from midi_llm.music.score import DRUMS
@@ -161,7 +161,8 @@ class Take:
 
     def _constrain(self, window: Window) -> WindowConstraint:
         """The grammar of `window`, already past its context."""
-        bounds = limits(window, self._target)
+        share = 1.0 if self.plan.wishes.bars is not None else MIN_END_SHARE  # bars that are counted are all there
+        bounds = limits(window, self._target, min_end_share=share)
         grammar = EventGrammar(
             end_ticks=bounds.end_ticks,
             min_end_ticks=bounds.min_end_ticks,

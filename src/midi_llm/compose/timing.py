@@ -32,7 +32,7 @@ def with_beats(score: Score, wishes: Wishes, *, seconds: float | None) -> Score:
     """`score` at the tempo asked for, with tempo and metre written, and cut at its length.
 
     The length is the number of bars asked for; of a loop as many whole bars as fit into `seconds`; else `seconds`, or
-    as long as it gets (None). Without a tempo in `wishes` the one heard is written if it is steady and clear. Where
+    as long as it gets (None). The last notes of a piece with a number of bars ring to its end. Without a tempo in `wishes` the one heard is written if it is steady and clear. Where
     none is, the file has the tempo asked for; bars that are counted are then those of that tempo, or of 120 bpm.
     """
     grid = estimate_beats(note_table(score), metre=wishes.metre)
@@ -46,7 +46,8 @@ def with_beats(score: Score, wishes: Wishes, *, seconds: float | None) -> Score:
     bar = bar_seconds(timed.tempos[0].bpm, (signature.numerator, signature.denominator))
     length = timed.seconds if seconds is None else min(seconds, timed.seconds + bar)
     bars = wishes.bars or max(1, int(length / bar + WHOLE_BAR))
-    return replace(_cut(timed, bars * bar), end=bars * bar)
+    cut = replace(_cut(timed, bars * bar), end=bars * bar)
+    return cut if wishes.loop else _closed(cut, last_bar=(bars - 1) * bar)
 
 
 def _timed(score: Score, wishes: Wishes, grid: BeatGrid | None) -> Score:
@@ -99,6 +100,19 @@ def _played(score: Score, factor: float) -> Score:
         notes = track.notes.copy()
         notes["time"] *= factor
         notes["duration"] *= factor
+        tracks.append(replace(track, notes=notes))
+    return replace(score, tracks=tuple(tracks))
+
+
+def _closed(score: Score, *, last_bar: float) -> Score:
+    """The last notes of every melodic instrument, where they begin in the last bar, ring to the end of it."""
+    tracks = []
+    for track in score.tracks:
+        notes = track.notes.copy()
+        last = notes["time"].max()
+        if not track.is_drum and last >= last_bar:
+            ringing = notes["time"] == last
+            notes["duration"][ringing] = score.end - last
         tracks.append(replace(track, notes=notes))
     return replace(score, tracks=tuple(tracks))
 

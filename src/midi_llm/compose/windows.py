@@ -53,14 +53,17 @@ def length_ticks(seconds: float) -> int:
     return round(seconds * TICKS_PER_SECOND)
 
 
-def limits(window: Window, target_ticks: int | None) -> Limits:
-    """What `window` of a piece of `target_ticks` may hold; None: the piece ends where it likes, in its first window."""
+def limits(window: Window, target_ticks: int | None, *, min_end_share: float = MIN_END_SHARE) -> Limits:
+    """What `window` of a piece of `target_ticks` may hold; None: the piece ends where it likes, in its first window.
+
+    It may end by itself from `min_end_share` of the target on.
+    """
     if target_ticks is None:
         return Limits(end_ticks=MAX_TIME_TICKS, min_end_ticks=0, is_last=True)
     end = target_ticks - window.offset_ticks
     if end > MAX_TIME_TICKS:
         return Limits(end_ticks=MAX_TIME_TICKS, min_end_ticks=MAX_TIME_TICKS, is_last=False)
-    min_end = math.ceil(MIN_END_SHARE * target_ticks) - window.offset_ticks
+    min_end = math.ceil(min_end_share * target_ticks) - window.offset_ticks
     return Limits(end_ticks=end, min_end_ticks=max(0, min_end), is_last=True)
 
 
