@@ -32,8 +32,9 @@ def with_beats(score: Score, wishes: Wishes, *, seconds: float | None) -> Score:
     """`score` at the tempo asked for, with tempo and metre written, and cut at its length.
 
     The length is the number of bars asked for; of a loop as many whole bars as fit into `seconds`; else `seconds`, or
-    as long as it gets (None). The last notes of a piece with a number of bars ring to its end. Without a tempo in `wishes` the one heard is written if it is steady and clear. Where
-    none is, the file has the tempo asked for; bars that are counted are then those of that tempo, or of 120 bpm.
+    as long as it gets (None). The last notes of a piece with a number of bars ring to its end. Without a tempo in
+    `wishes` the one heard is written if it is steady and clear. Where none is, the file has the tempo asked for; bars
+    that are counted are then those of that tempo, or of 120 bpm.
     """
     grid = estimate_beats(note_table(score), metre=wishes.metre)
     timed = _timed(score, wishes, grid)
