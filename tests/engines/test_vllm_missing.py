@@ -9,9 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from midi_llm.compose.composer import Composer
+from midi_llm.engines import vllm_engine
 from midi_llm.engines.open import choose_engine, open_engine
+from midi_llm.engines.replay import ReplayEngine
+from midi_llm.engines.rules import Layout
 from midi_llm.engines.vllm_engine import VllmEngine
 from midi_llm.errors import CheckpointError, EngineError, MissingExtraError
+
+from .conftest import TEXT_ROWS, VOCAB_SIZE
 
 without_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
 
@@ -45,3 +51,17 @@ def test_auto_is_vllm_where_it_is_installed_and_there_is_a_gpu(
     assert choose_engine(tiny_onnx_checkpoint, "auto") == "vllm"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_engine(tiny_onnx_checkpoint, "auto") == "onnx"
+
+
+@pytest.mark.parametrize(("grammar", "first_id"), [(True, TEXT_ROWS), (False, None)])
+def test_the_composer_tells_vllm_which_ids_it_will_draw(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, grammar: bool, first_id: int | None
+) -> None:
+    def opened(folder: Path, *, layout: Layout | None) -> ReplayEngine:
+        assert folder == tiny_checkpoint
+        assert (layout.first_id if layout else None) == first_id
+        return ReplayEngine([], vocab_size=VOCAB_SIZE)
+
+    monkeypatch.setattr(vllm_engine, "VllmEngine", opened)
+    with Composer.open(str(tiny_checkpoint), engine="vllm", grammar=grammar) as composer:
+        assert composer.text_rows == TEXT_ROWS

@@ -11,6 +11,7 @@ import importlib.util
 from pathlib import Path
 
 from midi_llm.engines.base import Engine
+from midi_llm.engines.rules import Layout
 from midi_llm.errors import EngineError
 
 ENGINES = ("auto", "onnx", "torch", "vllm")
@@ -19,8 +20,11 @@ ENGINES = ("auto", "onnx", "torch", "vllm")
 ONNX_FOLDER = "onnx"
 
 
-def open_engine(checkpoint: Path, name: str = "auto") -> Engine:
-    """Open `checkpoint` with the engine `name`, one of `ENGINES`."""
+def open_engine(checkpoint: Path, name: str = "auto", *, layout: Layout | None = None) -> Engine:
+    """Open `checkpoint` with the engine `name`, one of `ENGINES`.
+
+    `layout`: no other ids will be drawn, which vLLM has to know from the start; the other engines see it by request.
+    """
     chosen = choose_engine(checkpoint, name)
     if chosen == "onnx":
         from midi_llm.engines.onnx_engine import OnnxEngine
@@ -29,7 +33,7 @@ def open_engine(checkpoint: Path, name: str = "auto") -> Engine:
     if chosen == "vllm":
         from midi_llm.engines.vllm_engine import VllmEngine
 
-        return VllmEngine(checkpoint)
+        return VllmEngine(checkpoint, layout=layout)
     from midi_llm.engines.torch_engine import TorchEngine
 
     return TorchEngine(checkpoint)
