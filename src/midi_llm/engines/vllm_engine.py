@@ -23,7 +23,7 @@ from midi_llm.engines.rules import Layout, RuledConstraint, TripletRules
 from midi_llm.engines.vllm_ids import VllmIds
 from midi_llm.engines.vllm_loop import StepLoop
 from midi_llm.engines.vllm_machine import Dtype, check_dtype
-from midi_llm.engines.vllm_open import Wanted, open_vllm
+from midi_llm.engines.vllm_open import Wanted, close_vllm, open_vllm
 from midi_llm.engines.vllm_rules import extra_args
 from midi_llm.errors import CheckpointError, EngineError, RequestError, TokenError
 
@@ -35,8 +35,9 @@ class VllmEngine:
 
     `layout` says which ids can be drawn: only their rows of the head are multiplied, and only they are sampled from. So
     every request must then have a constraint, of this layout. None: any id, by any request. `memory_share` of the GPU
-    is used; `cache_bytes` sets the size of the key-value cache instead. Raises `MissingExtraError` without vLLM,
-    `EngineError` for a version that is not supported or a machine that cannot, `CheckpointError` for a wrong folder.
+    is used; `cache_bytes` sets the size of the key-value cache instead. There is one engine at a time in a process.
+    Raises `MissingExtraError` without vLLM, `EngineError` for a version that is not supported, a machine that cannot or
+    a second engine, `CheckpointError` for a wrong folder.
     """
 
     name = "vllm"
@@ -74,7 +75,9 @@ class VllmEngine:
 
     def close(self) -> None:
         """Free the weights; the engine cannot be used afterwards."""
-        self._loop.close()
+        engine = self._loop.close()
+        if engine is not None:
+            close_vllm(engine)
 
     def _rules(self, take: OpenRequest) -> Rules | None:
         """The rules that vLLM shall carry out for a request."""

@@ -11,8 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
-from weakref import WeakSet
+from typing import Any
 
 from midi_llm.errors import EngineError
 
@@ -27,16 +26,10 @@ class Arrival:
 
 
 class StepLoop:
-    """`engine` is vLLM's `LLMEngine` with its core in this process, or whatever has its methods.
-
-    What vLLM shares between the engines of a process is torn down with the last of them.
-    """
-
-    _all_open: ClassVar[WeakSet[StepLoop]] = WeakSet()
+    """`engine` is vLLM's `LLMEngine` with its core in this process, or whatever has its methods."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        self._all_open.add(self)
         self._changed = threading.Condition()
         self._is_stepping = False
         self._entering = 0
@@ -76,17 +69,11 @@ class StepLoop:
         """Raise `EngineError` where it was closed."""
         self._opened()
 
-    def close(self) -> None:
-        """Shut vLLM down; a second time does nothing."""
+    def close(self) -> Any:
+        """No step any more; returns the engine, for whoever shuts it down, and None a second time."""
         with self._between_steps():
-            if self._engine is not None:
-                self._engine.engine_core.shutdown()
-                self._engine = None
-                self._all_open.discard(self)
-                if not self._all_open:
-                    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
-
-                    cleanup_dist_env_and_memory()
+            engine, self._engine = self._engine, None
+        return engine
 
     @contextmanager
     def _between_steps(self) -> Iterator[None]:

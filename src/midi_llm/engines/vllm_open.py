@@ -6,10 +6,12 @@ loaded (`vllm_machine`). Raises `MissingExtraError` without vLLM, `EngineError` 
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from midi_llm.engines.rules import Layout
 from midi_llm.engines.vllm_machine import Dtype, Machine, check_version, memory_share, quantization
@@ -21,6 +23,7 @@ _V2_PROCESSOR = "midi_llm.engines.vllm_v2:V2GrammarProcessor"
 _MAX_SEQUENCES = 256
 _CPU_SEQUENCES = 32
 """Of full length, that the cache of a CPU holds; more are served in turn."""
+_open_engines: WeakSet[Any] = WeakSet()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,16 +46,38 @@ def open_vllm(folder: Path, config: dict[str, Any], wanted: Wanted) -> Any:
     from vllm.v1.executor import Executor
 
     settings = _settings(folder, config, wanted, machine)
+    _require_alone()
     if version < _FIRST_V2_PROCESSORS:
         settings["logits_processors"] = [_V1_PROCESSOR]
     try:
         made = EngineArgs(**settings).create_engine_config()
         if version >= _FIRST_V2_PROCESSORS:
             made.model_config.logits_processors = [_V2_PROCESSOR if made.use_v2_model_runner else _V1_PROCESSOR]
-        return LLMEngine(made, Executor.get_class(made), log_stats=False, multiprocess_mode=False)
+        engine = LLMEngine(made, Executor.get_class(made), log_stats=False, multiprocess_mode=False)
     except (OSError, ValueError, RuntimeError) as error:
         cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EngineError(f"vLLM cannot open {folder}: {cause}") from error
+    _open_engines.add(engine)
+    return engine
+
+
+def close_vllm(engine: Any) -> None:
+    """Free what `open_vllm` opened."""
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    engine.engine_core.shutdown()
+    _open_engines.discard(engine)
+    cleanup_dist_env_and_memory()
+
+
+def _require_alone() -> None:
+    """Raise `EngineError` where an engine is open.
+
+    vLLM's engines share their process groups, and the first one that is shut down takes them from the others.
+    """
+    gc.collect()  # an engine that nobody has closed and nobody holds is none
+    if _open_engines:
+        raise EngineError("a vLLM engine is open in this process, and vLLM serves one at a time there: close it first")
 
 
 def _settings(folder: Path, config: dict[str, Any], wanted: Wanted, machine: Machine) -> dict[str, Any]:
