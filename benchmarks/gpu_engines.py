@@ -14,8 +14,11 @@ gpu_engines.json in DIR are written after every row, so that a run that is cut k
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -100,7 +103,10 @@ def rows(job: Job, args: argparse.Namespace, seconds: float) -> Iterator[dict[st
         python = args.vllm_python if job.engine.startswith("vLLM") else sys.executable
         worker = [python, str(Path(__file__).with_name("gpu_rows.py")), json.dumps(asdict(job))]
         log = (args.output / "gpu_engines.log").open("a", encoding="utf-8")
-        with log, subprocess.Popen(worker, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+        with (
+            log,
+            subprocess.Popen(worker, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True) as process,
+        ):
             lines: queue.Queue[str] = queue.Queue()
             reading = threading.Thread(target=forward, args=(process.stdout, lines))
             reading.start()
@@ -118,7 +124,8 @@ def rows(job: Job, args: argparse.Namespace, seconds: float) -> Iterator[dict[st
                 elif not text:
                     reason = f"the process ended with code {process.wait()}; see gpu_engines.log"
                     break
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with what it has started: compilers of kernels
             reading.join()
     for batch in missing:
         yield {"batch": batch, "reason": reason}
@@ -137,7 +144,7 @@ def shares(report: Report, args: argparse.Namespace, kind: str, row: dict[str, A
         return {}
     shape, size = SHAPES[args.shape], FORMATS[kind]
     head = sum(SLICES) / len(SLICES) * shape["hidden"]
-    positions = PROMPT_TOKENS + args.tokens / 2
+    positions = PROMPT_TOKENS + row["tokens"] / 2
     cached = 2 * shape["layers"] * shape["kv_heads"] * shape["hidden"] // shape["heads"] * positions
     read = (report.facts["body_parameters"] + head) * size + row["batch"] * cached * CACHE_BYTES
     limit = read / report.facts["read_bytes_s"]

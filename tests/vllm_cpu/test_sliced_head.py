@@ -27,7 +27,16 @@ def engine(tiny_checkpoint: Path) -> Iterator[VllmEngine]:
 
 
 def greedy(seeds: range) -> list[Request]:
-    return [request(PROMPTS[seed % 3], temperature=0.0, max_tokens=90, polyphony=1 + seed) for seed in seeds]
+    return [
+        request(
+            PROMPTS[seed % 3],
+            temperature=0.0,
+            max_tokens=60 + 30 * (seed % 3),
+            end_ticks=(1000, 3000, 10_000)[seed % 3],
+            polyphony=1 + seed % 7,
+        )
+        for seed in seeds
+    ]
 
 
 def widths(engine: VllmEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -48,10 +57,10 @@ def test_greedy_ids_are_those_of_the_torch_engine_and_only_the_layout_is_sampled
     engine: VllmEngine, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reference = TorchEngine(tiny_checkpoint, device="cpu", dtype="float32")
-    expected = generate(reference, greedy(range(9)))
+    expected = generate(reference, greedy(range(15)))
     reference.close()
     seen = widths(engine, monkeypatch)
-    assert generate(engine, greedy(range(9))) == expected
+    assert generate(engine, greedy(range(15))) == expected
     assert sum(len(completion.token_ids) for completion in expected) > 100
     assert set(seen) == {LAYOUT.width + 1}
 
