@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import vllm.platforms
 
+from midi_llm.engines import vllm_open
 from midi_llm.engines.rules import Layout
 from midi_llm.engines.vllm_engine import VllmEngine
+from midi_llm.engines.vllm_machine import Machine
 from midi_llm.errors import EngineError
 from midi_llm.model.tiny import write_tiny_checkpoint
 from midi_llm.tokens.rules import layout_numbers
@@ -42,3 +46,18 @@ def test_a_folder_without_weights_is_one_line(tiny_checkpoint: Path, tmp_path: P
     with pytest.raises(EngineError, match="vLLM cannot open") as error:
         VllmEngine(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_the_facts_of_a_cuda_device_are_those_that_torch_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = SimpleNamespace(name="NVIDIA X1", major=8, minor=9, is_integrated=False)
+    monkeypatch.setattr(vllm.platforms.current_platform, "is_cuda", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (5 << 30, 80 << 30))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda: told)
+    expected = Machine(kind="cuda", name="NVIDIA X1", capability=(8, 9), free_bytes=5 << 30, total_bytes=80 << 30)
+    assert vllm_open._machine() == expected
+    told.is_integrated = True
+    assert vllm_open._machine().total_bytes == 0
+
+
+def test_here_vllm_runs_on_a_cpu() -> None:
+    assert vllm_open._machine() == Machine(kind="cpu")

@@ -24,7 +24,10 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """What vLLM finds: `kind` is its platform ("cuda", "cpu", …); of a GPU the compute capability and bytes."""
+    """What vLLM finds: `kind` is its platform ("cuda", "cpu", …); of a GPU the compute capability and bytes.
+
+    `total_bytes` 0: the GPU shares the computer's memory, of which more can become free than CUDA says.
+    """
 
     kind: str
     name: str = ""

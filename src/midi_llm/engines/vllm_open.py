@@ -138,12 +138,13 @@ def _machine() -> Machine:
         return Machine(kind=str(current_platform.device_name))
     torch.cuda.empty_cache()  # what a closed engine has left in this process counts as free
     free, total = torch.cuda.mem_get_info()
+    properties = torch.cuda.get_device_properties()
     return Machine(
         kind="cuda",
-        name=torch.cuda.get_device_name(),
-        capability=torch.cuda.get_device_capability(),
+        name=properties.name,
+        capability=(properties.major, properties.minor),
         free_bytes=free,
-        total_bytes=total,
+        total_bytes=0 if properties.is_integrated else total,
     )
 
 
