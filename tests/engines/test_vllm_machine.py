@@ -55,8 +55,8 @@ def test_a_second_engine_on_one_gpu_is_told_how_much_is_free() -> None:
 
 
 def test_a_cache_of_a_stated_size_needs_no_share() -> None:
-    assert memory_share(0.9, gpu(9, 0, free=20.0), cache_bytes=GIB) == 0.25
-    assert memory_share(0.9, gpu(9, 0), cache_bytes=GIB) == 0.9
+    assert memory_share(0.9, gpu(9, 0, free=20.0), cache_bytes=GIB) == 0.125
+    assert memory_share(0.3, gpu(9, 0), cache_bytes=GIB) == 0.3
     assert memory_share(0.9, Machine(kind="cpu"), cache_bytes=None) == 0.9
     shared = Machine(kind="cuda", name="GB10", capability=(12, 1), free_bytes=GIB)
     assert memory_share(0.9, shared, cache_bytes=None) == 0.9

@@ -78,7 +78,8 @@ def quantization(dtype: Dtype, machine: Machine) -> str | None:
 def memory_share(asked: float, machine: Machine, *, cache_bytes: int | None) -> float:
     """The share of the GPU's memory to name to vLLM; `EngineError` where so much is not free.
 
-    vLLM sizes the cache from the share, unless `cache_bytes` does; it compares the share with what is free in any case.
+    vLLM sizes the cache from the share, unless `cache_bytes` does; it compares the share with what is free in any case,
+    after taking some itself. So with `cache_bytes` the share is at most half of what is free.
     """
     if not 0.0 < asked <= 1.0:
         raise EngineError(f"memory_share is {asked}; allowed is above 0 and at most 1, 0.9 is usual")
@@ -86,7 +87,7 @@ def memory_share(asked: float, machine: Machine, *, cache_bytes: int | None) -> 
         return asked
     free = machine.free_bytes / machine.total_bytes
     if cache_bytes is not None:
-        return min(asked, free)
+        return min(asked, free / 2)
     if asked > free:
         raise EngineError(
             f"{machine.name} has {machine.free_bytes / _GIB:.1f} of {machine.total_bytes / _GIB:.1f} GiB free;"
