@@ -21,7 +21,7 @@ SHAPES: dict[str, dict[str, int]] = {
     "1b": {"text": 128_256, "hidden": 2048, "layers": 16, "heads": 32, "kv_heads": 8, "inner": 8192},
     "tiny": {"text": 512, "hidden": 128, "layers": 2, "heads": 4, "kv_heads": 2, "inner": 256},
 }
-POSITIONS = 4096
+POSITIONS = 16_384
 """Fewer than the published 131,072, so that caches of full length stay small; no product depends on it."""
 SLICES = (10_001, 1_000, 16_512)
 """Rows of the head that a step under the grammar needs: for a time or the ending, a duration, a note."""
