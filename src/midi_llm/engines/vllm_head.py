@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from vllm import ModelRegistry
-from vllm.model_executor.layers.logits_processor import LogitsProcessor
-from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.models.llama import LlamaForCausalLM
 
 from midi_llm.engines.vllm_ids import drawn_first
@@ -31,23 +29,16 @@ class SlicedHeadLlama(LlamaForCausalLM):  # type: ignore[misc]
         first_id, width, separator = self.config.drawn_ids
         order_V = drawn_first(self.config.vocab_size, first_id=first_id, width=width, separator=separator)
         self._order_V = torch.from_numpy(order_V)
-        self.drawn_head = ParallelLMHead(width + 1, self.config.hidden_size, prefix="drawn_head")
-        self.logits_processor = LogitsProcessor(width + 1, scale=self.logits_processor.scale)
+        self._rows = width + 1
 
     def compute_logits(self, hidden_states: Tensor) -> Tensor:
         """Logits [requests, drawn ids]."""
-        logits: Tensor = self.logits_processor(self.drawn_head, hidden_states)
-        return logits
+        return torch.nn.functional.linear(hidden_states, self.lm_head.weight[: self._rows])
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        """Load, with the vocabulary's rows in vLLM's order; the head's first rows become a matrix of their own.
-
-        As such vLLM can put them in the form that its product on this machine wants.
-        """
+        """Load, with the vocabulary's rows in vLLM's order."""
         loaded: set[str] = super().load_weights(self._reordered(weights))
-        rows = self.drawn_head.org_vocab_size
-        self.drawn_head.weight.data[:rows] = self.lm_head.weight.data[:rows]
-        return loaded | {"drawn_head.weight"}
+        return loaded
 
     def _reordered(self, weights: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
         for name, weight in weights:
