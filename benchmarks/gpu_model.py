@@ -1,9 +1,14 @@
-"""Random weights of the published shape, made on the device, and where a figure about them was measured."""
+"""Random weights of the published shape, made on a device; its bandwidth; and where a figure was measured."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +21,10 @@ SHAPES: dict[str, dict[str, int]] = {
     "1b": {"text": 128_256, "hidden": 2048, "layers": 16, "heads": 32, "kv_heads": 8, "inner": 8192},
     "tiny": {"text": 512, "hidden": 128, "layers": 2, "heads": 4, "kv_heads": 2, "inner": 256},
 }
+POSITIONS = 16_384
+"""Fewer than the published 131,072, so that caches of full length stay small; no product depends on it."""
+SLICES = (10_001, 1_000, 16_512)
+"""Rows of the head that a step under the grammar needs: for a time or the ending, a duration, a note."""
 LLAMA3_ROTATION = {
     "rope_type": "llama3",
     "rope_theta": 500_000.0,
@@ -36,7 +45,7 @@ def make_model(shape: dict[str, int], device: torch.device, dtype: torch.dtype) 
         num_attention_heads=shape["heads"],
         num_key_value_heads=shape["kv_heads"],
         head_dim=shape["hidden"] // shape["heads"],
-        max_position_embeddings=131_072,
+        max_position_embeddings=POSITIONS,
         rope_parameters=dict(LLAMA3_ROTATION),
         rms_norm_eps=1e-5,
         tie_word_embeddings=True,
@@ -55,9 +64,38 @@ def make_model(shape: dict[str, int], device: torch.device, dtype: torch.dtype) 
     return model.eval().requires_grad_(False)
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def best_seconds(work: Callable[[], object], device: torch.device, *, rounds: int = 10) -> float:
+    """The least time of several rounds, after one that does not count."""
+    work()
+    taken = []
+    for _ in range(rounds):
+        synchronize(device)
+        began = time.perf_counter()
+        work()
+        synchronize(device)
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
+def bandwidths(device: torch.device) -> tuple[float, float]:
+    """Bytes read and written by a copy, and bytes read by a sum, per second."""
+    count = 1 << (30 if device.type == "cuda" else 24)
+    source = torch.zeros(count, dtype=torch.bfloat16, device=device)
+    target = torch.empty_like(source)
+    copied = 2 * source.nbytes / best_seconds(lambda: target.copy_(source), device)
+    return copied, source.nbytes / best_seconds(source.view(torch.int64).sum, device)
+
+
 def facts(model: Any) -> dict[str, Any]:
     found: dict[str, Any] = {
         "parameters": sum(weight.numel() for weight in model.parameters()),
+        "body_parameters": sum(weight.numel() for weight in model.model.layers.parameters()),
         "dtype": str(model.dtype).removeprefix("torch."),
         "python": platform.python_version(),
         "device": machine.cpu(),
@@ -75,3 +113,16 @@ def facts(model: Any) -> dict[str, Any]:
     except OSError:
         found["commit"] = "no commit"
     return found
+
+
+def main() -> None:
+    """Write the weights to a folder and print what `gpu_engines` wants to know, as a line of JSON."""
+    folder, shape, device = Path(sys.argv[1]), sys.argv[2], torch.device(sys.argv[3])
+    copied, read = bandwidths(device)
+    model = make_model(SHAPES[shape], device, torch.bfloat16)
+    model.save_pretrained(folder)
+    print(json.dumps({"shape": shape, **facts(model), "copy_bytes_s": copied, "read_bytes_s": read}))
+
+
+if __name__ == "__main__":
+    main()

@@ -10,12 +10,14 @@ from engines.conftest import TEXT_ROWS, SlotCycle
 from midi_llm.compose.constraint import WindowConstraint
 from midi_llm.compose.windows import Limits
 from midi_llm.engines.base import Request, SamplingParams
+from midi_llm.engines.rules import Layout
 from midi_llm.tokens.codec import Events, encode
 from midi_llm.tokens.grammar import EventGrammar
-from midi_llm.tokens.rules import UNBOUNDED, rule_numbers
+from midi_llm.tokens.rules import UNBOUNDED, layout_numbers, rule_numbers
 
 collect_ignore_glob = [] if importlib.util.find_spec("vllm") else ["test_*.py"]
 
+LAYOUT = Layout(**layout_numbers(TEXT_ROWS))
 START = 55_026 + TEXT_ROWS
 PROMPTS = ([256, 40, 70, START], [256, 99, START], [256, *range(150), START])
 

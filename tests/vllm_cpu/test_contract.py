@@ -27,12 +27,12 @@ from midi_llm.engines.base import Engine, generate
 from midi_llm.engines.vllm_engine import VllmEngine
 from midi_llm.errors import EngineError
 
-from .conftest import RuledSlotCycle
+from .conftest import LAYOUT, RuledSlotCycle
 
 
-@pytest.fixture(scope="module")
-def engine(tiny_checkpoint: Path) -> Iterator[Engine]:
-    made = VllmEngine(tiny_checkpoint, dtype="float32")
+@pytest.fixture(scope="module", params=[None, LAYOUT], ids=["whole head", "sliced head"])
+def engine(request: pytest.FixtureRequest, tiny_checkpoint: Path) -> Iterator[Engine]:
+    made = VllmEngine(tiny_checkpoint, dtype="float32", layout=request.param)
     yield made
     made.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -146,6 +147,33 @@ def test_v2_reads_the_table_of_ids_in_any_order_of_rows() -> None:
         check(processor.apply(logits, context(order, walks)), [walks[slot] for slot in order])
         for slot in order:
             walks[slot].advance()
+
+
+def test_v2_takes_up_a_preempted_request_in_another_slot_beside_one_whose_prompt_is_not_read_yet() -> None:
+    """After a preemption the ids drawn so far come back as part of what is read at once (`prefill_len`); meanwhile the
+    rows of requests whose prompt is read in parts are computed as well, and not used."""
+    rng = random.Random(6)
+    table = states(slots=4, width=160)
+    processor = V2GrammarProcessor(CONFIG, table)
+    walks = {slot: Walk(rng) for slot in (0, 1)}
+    while min(len(walk.output) for walk in walks.values()) < 10 or any(walk.is_over for walk in walks.values()):
+        walks = {slot: Walk(rng) if walk.is_over else walk for slot, walk in walks.items()}
+        for walk in walks.values():
+            walk.advance()
+    walks = {2: walks[0], 3: walks[1], 0: Walk(rng)}
+    for slot, walk in walks.items():
+        ids = walk.prompt + walk.output
+        processor.add_request(slot, walk.params)
+        table.all_token_ids.gpu[slot, : len(ids)] = torch.tensor(ids, dtype=torch.int32)
+        table.prefill_len.gpu[slot] = len(ids)
+    # vLLM gives a new tensor at every step, and pads the bounds of the lengths with zeros
+    table.prompt_len.gpu = torch.tensor([len(walks[0].prompt), 0, len(walks[2].prompt), len(walks[3].prompt)])
+    processor.apply_staged_writes()
+    said = context([3, 0, 2], walks)
+    said.pos[1] = 0
+    said = replace(said, seq_lens_upper_bound_np=np.append(said.seq_lens_upper_bound_np, np.zeros(5, np.int32)))
+    masked = processor.apply(torch.zeros((3, VOCAB_SIZE)), said)
+    check(masked[[0, 2]], [walks[3], walks[2]])
 
 
 def test_v2_lets_batches_without_rules_pass_and_refuses_drafts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 import vllm
 
+from midi_llm.engines import vllm_open
 from midi_llm.engines.base import Allowed, Request, SamplingParams, generate
 from midi_llm.engines.torch_engine import TorchEngine
 from midi_llm.engines.vllm_engine import VllmEngine
+from midi_llm.engines.vllm_machine import Machine
 from midi_llm.errors import EngineError, RequestError
 from midi_llm.tokens.codec import decode
 
@@ -66,7 +69,7 @@ def test_32_requests_side_by_side_are_what_they_are_alone_and_decode(engine: Vll
 
 
 def test_preempted_requests_go_on_where_they_were(engine: VllmEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    scheduler = engine._engine.engine_core.engine_core.scheduler
+    scheduler = engine._loop._engine.engine_core.engine_core.scheduler
     preempted: list[str] = []
     preempt = type(scheduler)._preempt_request
 
@@ -81,32 +84,73 @@ def test_preempted_requests_go_on_where_they_were(engine: VllmEngine, monkeypatc
     assert together[::5] == [generate(engine, [long_request(seed)])[0] for seed in range(0, 16, 5)]
 
 
+def assert_nothing_is_left(engine: VllmEngine) -> None:
+    """No request in vLLM's scheduler, and no block of the cache in use, without a further step."""
+    scheduler = engine._loop._engine.engine_core.engine_core.scheduler
+    assert not engine._loop._engine.has_unfinished_requests()
+    assert not engine._loop._arrived
+    assert not scheduler.requests
+    assert scheduler.kv_cache_manager.usage == 0.0
+
+
 def test_requests_that_end_leave_nothing_behind(engine: VllmEngine) -> None:
     cancel = threading.Event()
     for number, _ in enumerate(engine.stream([long_request(1), long_request(2)], cancel=cancel)):
         if number == 5:
+            assert engine._loop._engine.engine_core.engine_core.scheduler.kv_cache_manager.usage > 0.0
             cancel.set()
     stream = engine.stream([long_request(3)])
     next(stream)
     stream.close()  # type: ignore[attr-defined]
+    assert_nothing_is_left(engine)
     generate(engine, varied(1.0, range(3)))
-    assert not engine._engine.has_unfinished_requests()
-    assert not engine._arrived
+    assert_nothing_is_left(engine)
 
 
-def test_streams_of_several_threads_share_the_engine(engine: VllmEngine) -> None:
-    expected = [generate(engine, [long_request(seed, max_tokens=30)])[0] for seed in range(4)]
+def test_streams_of_several_threads_that_come_at_different_times_are_batched(
+    engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = {seed: 90 - 10 * seed for seed in range(6)}
+    expected = [generate(engine, [long_request(seed, max_tokens=count)])[0] for seed, count in lengths.items()]
+    batches: list[int] = []
+    step = engine._loop._engine.step
+
+    def counting() -> object:
+        outputs = step()
+        batches.append(len(outputs))
+        return outputs
+
+    monkeypatch.setattr(engine._loop._engine, "step", counting)
     found: dict[int, object] = {}
 
     def run(seed: int) -> None:
-        found[seed] = generate(engine, [long_request(seed, max_tokens=30)])[0]
+        while len(batches) < 5 * seed:
+            time.sleep(0.001)
+        found[seed] = generate(engine, [long_request(seed, max_tokens=lengths[seed])])[0]
 
-    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in lengths]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [found[seed] for seed in range(4)] == expected
+    assert [found[seed] for seed in lengths] == expected
+    assert max(batches) == 6
+    assert len(batches) < 1.3 * lengths[0]  # alone, one after the other, they would take 390
+
+
+def test_ids_that_wait_while_another_stream_steps_are_all_yielded_and_the_rest_is_dropped(engine: VllmEngine) -> None:
+    def closing() -> Request:
+        params = SamplingParams(seed=3, max_tokens=60, temperature=1.0)
+        return Request(prompt_ids=PROMPTS[0], params=params, constraint=RuledSlotCycle(closes_after=3, must_close=True))
+
+    expected = generate(engine, [closing()])[0]
+    slow = engine.stream([closing()])
+    first = next(slow)
+    generate(engine, [long_request(1, max_tokens=40)])
+    steps = [first, *slow]
+    assert [step.token_id for step in steps] == expected.token_ids
+    assert steps[-1].finish_reason == "stop"
+    assert_nothing_is_left(engine)
 
 
 def test_requests_without_a_constraint_may_be_anything_and_mix_with_others(engine: VllmEngine) -> None:
@@ -142,7 +186,7 @@ def test_what_it_cannot_serve_is_refused(engine: VllmEngine) -> None:
         generate(engine, [asked(NothingLater())])
     with pytest.raises(RequestError, match="allows 1"):
         engine.stream([asked(None, guidance=1.5)])
-    assert not engine._engine.has_unfinished_requests()
+    assert_nothing_is_left(engine)
 
 
 def test_rules_that_vllm_does_not_carry_out_are_found_out(engine: VllmEngine) -> None:
@@ -156,10 +200,21 @@ def test_rules_that_vllm_does_not_carry_out_are_found_out(engine: VllmEngine) ->
         generate(engine, [Request(prompt_ids=[256], params=SamplingParams(max_tokens=9), constraint=Stricter())])
 
 
-def test_fp8_needs_a_gpu_and_other_versions_are_refused(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(EngineError, match="needs a CUDA device"):
-        VllmEngine(tiny_checkpoint, dtype="fp8")
-    for version in ("0.24.2", "0.33.0", "1.0"):
-        monkeypatch.setattr(vllm, "__version__", version)
-        with pytest.raises(EngineError, match=f"vLLM {version} is installed; supported are 0.25 to 0.32"):
-            VllmEngine(tiny_checkpoint)
+def test_what_cannot_be_is_found_before_the_weights_are_read(
+    engine: VllmEngine, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = tmp_path / "no weights"
+    empty.mkdir()
+    (empty / "config.json").write_bytes((tiny_checkpoint / "config.json").read_bytes())
+    with pytest.raises(EngineError, match="'fp8_per_tensor' needs a CUDA device"):
+        VllmEngine(empty, dtype="fp8_per_tensor")
+    small = Machine(kind="cuda", name="X1", capability=(9, 0), free_bytes=1 << 30, total_bytes=80 << 30)
+    monkeypatch.setattr(vllm_open, "_machine", lambda: small)
+    with pytest.raises(EngineError, match=r"X1 has 1.0 of 80.0 GiB free; memory_share 0.5 asks for 40.0"):
+        VllmEngine(empty, memory_share=0.5)
+    monkeypatch.undo()
+    with pytest.raises(EngineError, match=r"a vLLM engine is open in this process, .* one at a time .*: close it"):
+        VllmEngine(empty)
+    monkeypatch.setattr(vllm, "__version__", "0.33.0")
+    with pytest.raises(EngineError, match=r"vLLM 0.33.0 is installed; supported are 0.25 to 0.32"):
+        VllmEngine(empty)

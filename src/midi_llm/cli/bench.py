@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     info = verify_checkpoint(resolve_model(args.model))
     prompt_ids = _prompt_ids(info, args.ids)
     formats: dict[str, str] = {}
-    entries = [_entry(name, info.folder, prompt_ids, args.ids, formats) for name in _engines(args.engine, info.folder)]
+    entries = [_entry(name, info, prompt_ids, args.ids, formats) for name in _engines(args.engine, info.folder)]
     load = machine()["load"]  # afterwards it would be our own
     events: list[Event] = []
     stopped = _race(entries, takes, events, quiet=args.quiet)
@@ -120,14 +120,16 @@ def _prompt_ids(info: CheckpointInfo, ids: int) -> list[int]:
     return prompt_ids
 
 
-def _entry(name: str, folder: Path, prompt_ids: list[int], ids: int, formats: dict[str, str]) -> Entry:
+def _entry(name: str, info: CheckpointInfo, prompt_ids: list[int], ids: int, formats: dict[str, str]) -> Entry:
     """An engine that notes the number format of its weights in `formats` when it is opened."""
     from midi_llm.engines.open import open_engine
+    from midi_llm.engines.rules import Layout
     from midi_llm.evaluate.contenders import EngineContender
     from midi_llm.evaluate.race import Entry
+    from midi_llm.tokens.rules import layout_numbers
 
     def opened() -> Contender:
-        engine = open_engine(folder, name)
+        engine = open_engine(info.folder, name, layout=Layout(**layout_numbers(info.text_rows)))
         formats[name] = str(getattr(engine, "precision", ""))  # not every engine says it
         return EngineContender(engine, prompt_ids, tokens=ids)
 

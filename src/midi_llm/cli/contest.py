@@ -113,7 +113,7 @@ def _own_system(args: argparse.Namespace) -> System:
 
     model = args.model or DEFAULT_MODEL
     return OwnSystem(
-        composer=Composer.open(model, engine=args.engine),
+        composer=Composer.open(model, engine=args.engine, grammar=not args.no_grammar),
         weights=model_sha256(resolve_model(model)),
         name=_system_name(args, Path(model).name),
         parse=not args.no_parse,

@@ -9,6 +9,7 @@ import argparse
 
 from midi_llm.compose.settings import DEFAULT_MODEL
 from midi_llm.engines.open import open_engine
+from midi_llm.engines.rules import Layout
 from midi_llm.errors import RequestError
 from midi_llm.evaluate import speed
 from midi_llm.evaluate.contenders import Contender, EngineContender, TransformersContender
@@ -17,6 +18,7 @@ from midi_llm.evaluate.race import Entry
 from midi_llm.model.catalog import resolve_model
 from midi_llm.model.checkpoint import verify_checkpoint
 from midi_llm.prompt import load_tokenizer
+from midi_llm.tokens.rules import layout_numbers
 
 PROMPT = "A cheerful rock song with bright electric guitars"
 BATCHES = "1,4"
@@ -35,7 +37,8 @@ def race(args: argparse.Namespace) -> list[Result]:
     prompt_ids = info.prompt_format.encode(PROMPT, load_tokenizer(folder), info.text_rows)
 
     def ours() -> Contender:
-        return EngineContender(open_engine(folder, args.engine), prompt_ids)
+        layout = Layout(**layout_numbers(info.text_rows))
+        return EngineContender(open_engine(folder, args.engine, layout=layout), prompt_ids)
 
     def theirs() -> Contender:
         return TransformersContender(folder, prompt_ids, dtype="float32")

@@ -34,12 +34,14 @@ from midi_llm.compose.tonic import in_key
 from midi_llm.compose.verdict import judge
 from midi_llm.engines.base import Engine, FinishReason, SamplingParams
 from midi_llm.engines.open import open_engine
+from midi_llm.engines.rules import Layout
 from midi_llm.model.catalog import resolve_model
 from midi_llm.model.checkpoint import verify_checkpoint
 from midi_llm.music.score import Score
 from midi_llm.prompt import PUBLISHED, PromptFormat, load_tokenizer, read_record
 from midi_llm.tokens.codec import dequantize, tidy
 from midi_llm.tokens.rests import remove_rests
+from midi_llm.tokens.rules import layout_numbers
 from midi_llm.tokens.vocab import MUSIC_VOCAB_SIZE
 from midi_llm.version import VERSION
 
@@ -80,13 +82,16 @@ class Composer:
         self._prompt_format = prompt_format
 
     @classmethod
-    def open(cls, model: str = DEFAULT_MODEL, *, engine: str = DEFAULT_ENGINE) -> Self:
-        """Open a model by name, folder or hub id with the engine auto, onnx, torch or vllm."""
+    def open(cls, model: str = DEFAULT_MODEL, *, engine: str = DEFAULT_ENGINE, grammar: bool = True) -> Self:
+        """Open a model by name, folder or hub id with the engine auto, onnx, torch or vllm.
+
+        `grammar` False: the engine shall also draw ids that no grammar allows (`compose` never asks for them).
+        """
         folder = resolve_model(model)
         info = verify_checkpoint(folder)
         sampling = read_record(folder).sampling
         return cls(
-            engine=open_engine(folder, engine),
+            engine=open_engine(folder, engine, layout=Layout(**layout_numbers(info.text_rows)) if grammar else None),
             tokenizer=load_tokenizer(folder),
             prompt_format=info.prompt_format,
             model=model,

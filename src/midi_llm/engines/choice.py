@@ -134,7 +134,7 @@ def _is_without_cuda() -> bool:
 
 def _vllm_fault() -> str:
     """Why vLLM cannot be used, in one line; empty where it can."""
-    from midi_llm.engines.vllm_engine import load_vllm
+    from midi_llm.engines.vllm_open import load_vllm
 
     try:
         load_vllm()

@@ -13,17 +13,21 @@ from pathlib import Path
 from midi_llm.engines.base import Engine
 from midi_llm.engines.choice import ENGINES as ENGINES
 from midi_llm.engines.choice import Choice, Facts, choose, find_facts
+from midi_llm.engines.rules import Layout
 from midi_llm.errors import EngineError
 
 _LOG = logging.getLogger(__name__)
 
 
-def open_engine(checkpoint: Path, name: str = "auto") -> Engine:
-    """Open `checkpoint` with the engine `name`, one of `ENGINES`."""
+def open_engine(checkpoint: Path, name: str = "auto", *, layout: Layout | None = None) -> Engine:
+    """Open `checkpoint` with the engine `name`, one of `ENGINES`.
+
+    `layout`: no other ids will be drawn, which vLLM has to know from the start; the other engines see it by request.
+    """
     chosen = choose_engine(checkpoint, name)
     _LOG.info("engine %s: %s", chosen.name, chosen.reason)
     try:
-        return _open(checkpoint, chosen.name)
+        return _open(checkpoint, chosen.name, layout)
     except EngineError as error:
         if not chosen.others:
             raise
@@ -44,7 +48,7 @@ def choose_engine(checkpoint: Path, name: str = "auto", *, facts: Facts | None =
     return choose(facts or find_facts(checkpoint), folder=checkpoint)
 
 
-def _open(checkpoint: Path, name: str) -> Engine:
+def _open(checkpoint: Path, name: str, layout: Layout | None) -> Engine:
     if name == "onnx":
         from midi_llm.engines.onnx_engine import OnnxEngine
 
@@ -52,7 +56,7 @@ def _open(checkpoint: Path, name: str) -> Engine:
     if name == "vllm":
         from midi_llm.engines.vllm_engine import VllmEngine
 
-        return VllmEngine(checkpoint)
+        return VllmEngine(checkpoint, layout=layout)
     from midi_llm.engines.torch_engine import TorchEngine
 
     return TorchEngine(checkpoint)

@@ -36,6 +36,18 @@ _SAME = (
 )
 
 
+def layout_numbers(text_rows: int) -> dict[str, int]:
+    """Where the ids that a grammar can allow lie in a vocabulary with so many rows before the music."""
+    return {
+        "first_id": TIME_OFFSET + text_rows,
+        "times": MAX_TIME_TICKS,
+        "durations": MAX_DURATION_TICKS,
+        "instruments": MAX_INSTRUMENT,
+        "pitches": MAX_PITCH,
+        "separator": SEPARATOR + text_rows,
+    }
+
+
 def rule_numbers(
     grammar: EventGrammar, *, text_rows: int, opens_past_end: bool = False, pace_events: int = 0
 ) -> dict[str, Any]:
@@ -46,14 +58,7 @@ def rule_numbers(
     grammar_numbers = {name: getattr(grammar, name) for name in _SAME}
     lowest, highest = pitch_bounds(grammar)
     return grammar_numbers | {
-        "layout": {
-            "first_id": TIME_OFFSET + text_rows,
-            "times": MAX_TIME_TICKS,
-            "durations": MAX_DURATION_TICKS,
-            "instruments": MAX_INSTRUMENT,
-            "pitches": MAX_PITCH,
-            "separator": SEPARATOR + text_rows,
-        },
+        "layout": layout_numbers(text_rows),
         "given_events": 0 if grammar.context is None else len(grammar.context),
         "max_notes": UNBOUNDED if grammar.max_notes is None else grammar.max_notes,
         "instruments": sorted(range(MAX_INSTRUMENT) if grammar.instruments is None else grammar.instruments),
