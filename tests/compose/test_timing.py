@@ -28,7 +28,7 @@ def onsets(score):
 
 def test_a_heard_tempo_is_written_and_no_note_moves():
     score = band(100)
-    timed = with_beats(score, NO_WISHES, seconds=None)
+    timed, _ = with_beats(score, NO_WISHES, seconds=None)
     assert timed.tempos[0].bpm == pytest.approx(100, rel=0.01)
     assert (timed.time_signatures[0].numerator, timed.time_signatures[0].denominator) == (4, 4)
     assert np.array_equal(onsets(timed), onsets(score))
@@ -37,7 +37,7 @@ def test_a_heard_tempo_is_written_and_no_note_moves():
 @pytest.mark.parametrize("asked", [90, 112])
 def test_a_piece_near_the_tempo_asked_for_is_played_at_it(asked):
     score = band(100)
-    timed = with_beats(score, Wishes(bpm=asked), seconds=None)
+    timed, _ = with_beats(score, Wishes(bpm=asked), seconds=None)
     assert timed.tempos[0].bpm == asked
     assert onsets(timed) == pytest.approx(onsets(score) * 100 / asked, rel=0.01)
     assert timed.tracks[1].notes["duration"] == pytest.approx(score.tracks[1].notes["duration"] * 100 / asked, rel=0.01)
@@ -47,7 +47,7 @@ def test_a_piece_near_the_tempo_asked_for_is_played_at_it(asked):
 
 def test_a_tempo_too_far_away_changes_no_note():
     score = band(100)
-    timed = with_beats(score, Wishes(bpm=140), seconds=None)
+    timed, _ = with_beats(score, Wishes(bpm=140), seconds=None)
     assert np.array_equal(onsets(timed), onsets(score))
     assert timed.tempos[0].bpm == pytest.approx(100, rel=0.01)
 
@@ -65,7 +65,7 @@ def test_no_stretch_is_larger_than_allowed(heard, asked):
 
 
 def test_a_piece_is_cut_at_the_length_asked_for():
-    timed = with_beats(band(100), Wishes(bpm=90), seconds=19.5)
+    timed, _ = with_beats(band(100), Wishes(bpm=90), seconds=19.5)
     assert timed.seconds == pytest.approx(19.5)
     for track in timed.tracks:
         assert track.notes["time"].max() < 19.5
@@ -75,6 +75,15 @@ def test_a_piece_is_cut_at_the_length_asked_for():
 def test_notes_that_all_come_too_late_leave_no_empty_track():
     late = Track(program=0, notes=note_array([Note(time=9.0, duration=1, pitch=60)]))
     early = Track(program=1, notes=note_array([Note(time=1.0, duration=3, pitch=60)]))
-    timed = with_beats(Score(tracks=(early, late)), NO_WISHES, seconds=2)
+    timed, _ = with_beats(Score(tracks=(early, late)), NO_WISHES, seconds=2)
     assert [track.program for track in timed.tracks] == [1]
     assert not timed.tempos, "nothing was heard, so nothing is written"
+
+
+@pytest.mark.parametrize("asked", [None, 90])
+def test_the_beats_that_come_back_lie_on_the_notes_as_they_are_played(asked):
+    timed, grid = with_beats(band(100), Wishes(bpm=asked), seconds=None)
+    assert grid is not None
+    assert grid.bpm == pytest.approx(asked or 100, rel=0.01)
+    nearest = np.abs(timed.tracks[1].notes["time"][:, None] - grid.beats).min(axis=1)
+    assert nearest.max() < 0.03

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from midi_llm.cli.files import plan_takes, save_somewhere, slug
 from midi_llm.compose.settings import (
+    DEFAULT_DYNAMICS,
     DEFAULT_ENGINE,
     DEFAULT_GUIDANCE,
     DEFAULT_MODEL,
@@ -79,6 +80,13 @@ def register(parser: argparse.ArgumentParser) -> None:
         help=f"above 1 the text counts more, and composing takes twice as long (default: the model's own, else"
         f" {DEFAULT_GUIDANCE:g})",
     )
+    add(
+        "--dynamics",
+        type=float,
+        default=DEFAULT_DYNAMICS,
+        metavar="D",
+        help=f"velocities: 0 = all alike, 1 = as unequal as in real music (default {DEFAULT_DYNAMICS:g})",
+    )
     add("--model", default=DEFAULT_MODEL, metavar="NAME|DIR|ID", help=f"see midi-llm models (default {DEFAULT_MODEL})")
     add("--engine", default=DEFAULT_ENGINE, metavar="ENGINE", help="auto, onnx, torch or vllm (default auto)")
     add("--no-parse", action="store_true", help="leave instruments, tempo, metre and key in the prompt to the model")
@@ -108,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
         top_p=args.top_p,
         guidance=args.guidance,
         parse=not args.no_parse,
+        dynamics=args.dynamics,
     )
     if not args.prompt.strip():
         raise PromptError('the prompt is empty; describe the music in words, such as "a calm piano piece"')

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from midi_llm.compose.settings import (
+    DEFAULT_DYNAMICS,
     DEFAULT_ENGINE,
     DEFAULT_MODEL,
     DEFAULT_SECONDS,
@@ -34,6 +35,7 @@ def compose(
     model: str = DEFAULT_MODEL,
     engine: str = DEFAULT_ENGINE,
     parse: bool = True,
+    dynamics: float = DEFAULT_DYNAMICS,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Piece:
@@ -44,7 +46,8 @@ def compose(
     guidance above 1 makes the text count more and takes twice as long. `model` is a name, a folder or a hub id;
     `engine` is auto, onnx, torch or vllm.
     `parse` reads the prompt: the piece keeps to the instruments it names (and to those that fit them), and is played at
-    the tempo and moved to the key that it states, where it comes near them.
+    the tempo and moved to the key that it states, where it comes near them. `dynamics` is how unequal the velocities
+    are, from 0 (all 72) to 1 (as in real music).
     `on_progress` is called after every note; `cancel`, once set, returns what there is. Raises `MidiLLMError`s.
     """
     return compose_takes(
@@ -58,6 +61,7 @@ def compose(
         model=model,
         engine=engine,
         parse=parse,
+        dynamics=dynamics,
         on_progress=on_progress,
         cancel=cancel,
     )[0]
@@ -75,6 +79,7 @@ def compose_takes(
     model: str = DEFAULT_MODEL,
     engine: str = DEFAULT_ENGINE,
     parse: bool = True,
+    dynamics: float = DEFAULT_DYNAMICS,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> list[Piece]:
@@ -87,6 +92,7 @@ def compose_takes(
         top_p=top_p,
         guidance=guidance,
         parse=parse,
+        dynamics=dynamics,
     )
     from midi_llm.compose.composer import Composer
 

@@ -33,8 +33,10 @@ from midi_llm.engines.base import Engine, FinishReason, SamplingParams
 from midi_llm.engines.open import open_engine
 from midi_llm.model.catalog import resolve_model
 from midi_llm.model.checkpoint import verify_checkpoint
+from midi_llm.music.dynamics import with_dynamics
+from midi_llm.music.repair import repair
 from midi_llm.prompt import PUBLISHED, PromptFormat, load_tokenizer, read_record
-from midi_llm.tokens.codec import dequantize, tidy
+from midi_llm.tokens.codec import dequantize
 from midi_llm.tokens.rests import remove_rests
 from midi_llm.tokens.vocab import MUSIC_VOCAB_SIZE
 from midi_llm.version import VERSION
@@ -184,12 +186,13 @@ class Composer:
         return wall
 
     def _piece(self, take: Take, prompt: str, wishes: Wishes, seconds_taken: float) -> Piece:
-        """The finished take as a `Piece`, at the tempo and in the key that were asked for."""
+        """The finished take as a `Piece`: mended, at the tempo and in the key that were asked for, with velocities."""
         events = remove_rests(take.events)
         seconds = take.settings.seconds
-        composed = dequantize(tidy(events))
+        composed, repairs = repair(dequantize(events))
         score = playable(composed) if take.is_bound else composed
-        score = in_key(with_beats(score, wishes, seconds=seconds), wishes.key)
+        score, grid = with_beats(score, wishes, seconds=seconds)
+        score = with_dynamics(in_key(score, wishes.key), grid, amount=take.settings.dynamics, seed=take.seed)
         is_cut = wishes.bpm is not None and seconds is not None and score.seconds >= seconds
         return Piece(
             score=score,
@@ -201,6 +204,7 @@ class Composer:
             temperature=take.params.temperature,
             top_p=take.params.top_p,
             guidance=take.params.guidance,
+            dynamics=take.settings.dynamics,
             seconds_asked=take.settings.seconds,
             model=self.model,
             engine=self.engine.name,
@@ -208,6 +212,7 @@ class Composer:
             finish_reason=_finish_reason(take),
             ending="asked" if is_cut and take.ending == "own" else take.ending or "cancelled",
             reports=tuple(take.reports),
+            repairs=repairs,
             seconds_taken=seconds_taken,
         )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from midi_llm.compose.take import Ending
 from midi_llm.engines.base import FinishReason
 from midi_llm.music.instruments import instrument_name
+from midi_llm.music.repair import RepairReport
 from midi_llm.music.score import Score
 from midi_llm.music.write import write_midi
 from midi_llm.tokens.codec import Events
@@ -20,7 +21,7 @@ from midi_llm.tokens.salvage import DecodeReport
 DEFAULT_TEMPO = 120.0
 """Beats per minute of a score without a tempo (standard MIDI)."""
 
-Summary = dict[str, str | int | float | list[str] | None]
+Summary = dict[str, str | int | float | list[str] | dict[str, int] | None]
 """JSON-able facts of a piece."""
 
 
@@ -40,6 +41,8 @@ class Piece:
     temperature: float
     top_p: float
     guidance: float
+    dynamics: float
+    """0 to 1: how unequal velocities are (music/dynamics.py)."""
     seconds_asked: float | None
     model: str
     engine: str
@@ -48,6 +51,8 @@ class Piece:
     ending: Ending
     reports: tuple[DecodeReport, ...]
     """What had to be repaired, one report per window that did not decode strictly; empty for a sound piece."""
+    repairs: RepairReport
+    """What was mended in the notes, by name (music/repair.py)."""
     seconds_taken: float
     """Wall clock from the start of composing to the end of this take; takes made side by side share it."""
 
@@ -100,6 +105,7 @@ class Piece:
             "temperature": self.temperature,
             "top_p": self.top_p,
             "guidance": self.guidance,
+            "dynamics": self.dynamics,
             "model": self.model,
             "engine": self.engine,
             "version": self.version,
@@ -107,6 +113,7 @@ class Piece:
             "ending": self.ending,
             "windows": len(self.windows),
             "repaired_windows": len(self.reports),
+            "repairs": {**self.repairs.changed, "double": self.repairs.removed},
             "tokens": sum(map(len, self.windows)),
             "seconds_taken": round(self.seconds_taken, 3),
             "rtf": round(self.rtf, 2),

@@ -22,6 +22,8 @@ DEFAULT_TOP_P = 0.98
 DEFAULT_GUIDANCE = 1.0
 """Off; for a model that recommends nothing else."""
 MAX_GUIDANCE = 20.0
+DEFAULT_DYNAMICS = 0.6
+"""Between the amount with the smallest error and that with the spread of real music (docs/musicianship.md)."""
 DEFAULT_ENGINE = "auto"
 MAX_TAKES = 64
 MAX_SEED = 2**32 - 1
@@ -32,7 +34,8 @@ class Settings:
     """One checked wish. `seconds` None leaves the length to the model, within one window of its context.
 
     `temperature`, `top_p` and `guidance` None take what the model recommends. `parse`: only instruments that fit those
-    named in the prompt are used, and its tempo, metre and key are met where the piece comes near them.
+    named in the prompt are used, and its tempo, metre and key are met where the piece comes near them. `dynamics`: how
+    unequal the velocities are, from 0 (all 72) to 1 (as in real music).
     """
 
     seconds: float | None = DEFAULT_SECONDS
@@ -42,6 +45,7 @@ class Settings:
     top_p: float | None = None
     guidance: float | None = None
     parse: bool = True
+    dynamics: float = DEFAULT_DYNAMICS
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
@@ -62,6 +66,11 @@ class Settings:
             raise RequestError(
                 f"guidance is {self.guidance:g}; allowed is 0 (the text does not count) to {MAX_GUIDANCE:g}, 1 is off,"
                 " 1.5 to 3 is usual"
+            )
+        if not 0.0 <= self.dynamics <= 1.0:
+            raise RequestError(
+                f"dynamics is {self.dynamics:g}; allowed is 0 (all notes alike) to 1 (as in real music),"
+                f" {DEFAULT_DYNAMICS:g} is usual"
             )
 
     def seeds(self) -> list[int]:

@@ -24,17 +24,19 @@ LEAST_CONFIDENCE = 0.5
 """Of the ear (music/beats.py), for a tempo that nobody asked for to be written."""
 
 
-def with_beats(score: Score, wishes: Wishes, *, seconds: float | None) -> Score:
+def with_beats(score: Score, wishes: Wishes, *, seconds: float | None) -> tuple[Score, BeatGrid | None]:
     """`score` at the tempo asked for, with tempo and metre written, and cut at `seconds` (None: as long as it gets).
 
     Without a tempo in `wishes` the one heard is written if it is steady and clear. What is not heard is not written.
+    Beside it the beats as they now lie, where any are heard.
     """
     grid = estimate_beats(note_table(score), metre=wishes.metre)
     if wishes.bpm is not None and grid is not None and (factor := stretch(grid.bpm, wishes.bpm)) is not None:
-        return _cut(_written(_played(score, factor), wishes.bpm, grid), seconds)
+        slower = replace(grid, beats=grid.beats * factor, bpm=grid.bpm / factor)
+        return _cut(_written(_played(score, factor), wishes.bpm, grid), seconds), slower
     if grid is not None and grid.steady and grid.confidence >= LEAST_CONFIDENCE:
         score = _written(score, grid.bpm, grid)
-    return _cut(score, seconds)
+    return _cut(score, seconds), grid
 
 
 def stretch(heard: float, asked: float) -> float | None:
