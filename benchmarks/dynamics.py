@@ -26,8 +26,8 @@ from dynamics_truth import FOLDS, telling, truths
 from midi_llm.music import dynamics
 from midi_llm.music.beats import BeatGrid, estimate_beats
 from midi_llm.music.dynamics import Weights, velocities
-from midi_llm.music.expression import GROUPS
-from midi_llm.music.score import DEFAULT_VELOCITY
+from midi_llm.music.parts import GROUPS
+from midi_llm.music.score import DEFAULT_VELOCITY, DRUMS
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,8 +35,8 @@ WEIGHTS = Path(dynamics.__file__).with_name("dynamics.json")
 COLUMNS = ("parts", "r", "rank", "all 72", "ours 1", "ours 0.5", "own mean", "ours 1", "ours 0.5", "spread", "ours 1")
 RESAMPLES = 1000
 FEW = 5
-GHOST = 40
-"""A stroke below this velocity is a ghost note."""
+GHOST = 25
+"""A stroke so much softer than the mean of its drum is a ghost note."""
 
 Judged = dict[tuple[str, str], list[tuple[str, Floats]]]
 """By kind of truth and group: the piece and the figures of each part."""
@@ -104,33 +104,39 @@ def _interval(names: Sequence[str], values: Floats) -> Floats:
     return np.asarray(np.percentile(draws @ values / draws.sum(axis=1, keepdims=True), (2.5, 97.5), axis=0))
 
 
-def balance_line(pieces: Sequence[Piece], weights: Sequence[Weights]) -> str:
-    """How well the levels of parts in a piece are told: over all parts of pieces with several."""
-    true, ours, weight = [], [], []
+def balance_lines(pieces: Sequence[Piece], weights: Sequence[Weights]) -> list[str]:
+    """How well the levels of parts beside the others of their piece are told."""
+    found: dict[str, list[Floats]] = defaultdict(list)
     for piece, own in zip(pieces, weights, strict=True):
+        if piece.truth.kind == "marked":  # marks are common to all parts
+            continue
         rows, mean, count = level_rows(piece)
-        if piece.truth.kind == "sequenced" and len(mean) > 1:
-            true.append(mean)
-            ours.append(rows @ np.concatenate([own.level, own.balance]))
-            weight.append(count)
-    t, o, w = np.concatenate(true), np.concatenate(ours), np.concatenate(weight)
-    errors = [np.average(np.abs(error), weights=w) for error in (t, t - o)]
-    return (
-        f"Levels of {len(t)} parts beside the others of their piece (sequenced): r {_r(t, o):.2f};"
-        f" error {errors[0]:.1f} where all are alike, {errors[1]:.1f} ours."
-    )
+        drums = np.unique(piece.found.part) >= DRUMS
+        both = np.stack([mean, rows @ np.concatenate([own.level, own.balance]), count], axis=1)
+        found[f"pitched parts, {piece.truth.kind}"].append(both[~drums])
+        found[f"kinds of drums, {piece.truth.kind}"].append(both[drums])
+    told = ["| | parts | r | all alike | ours |", "|---|---|---|---|---|"]
+    for name, columns in sorted(found.items()):
+        true, ours, count = np.concatenate(columns).T
+        errors = [np.average(np.abs(error), weights=count) for error in (true, true - ours)] if len(true) else []
+        told += (
+            [f"| {name} | {len(true)} | {_r(true, ours):.2f} | {errors[0]:.1f} | {errors[1]:.1f} |"] if errors else []
+        )
+    return told
 
 
-def drum_spread(pieces: Sequence[Piece], weights: Sequence[Weights]) -> str:
+def ghost_line(pieces: Sequence[Piece], weights: Sequence[Weights]) -> str:
     """The share of ghost notes on the snare as drummers play it, and as they would be given."""
     true, ours = [], []
     for piece, own in zip(pieces, weights, strict=True):
-        if piece.truth.kind == "played":
-            snare = piece.found.group == GROUPS.index("snare")
-            true.append(piece.truth.notes.velocity[snare])
-            ours.append(velocities(piece.truth.notes, piece.truth.grid, own, amount=1.0, seed=1)[snare])
-    shares = [100 * float((np.concatenate(all_of) < GHOST).mean()) for all_of in (true, ours)]
-    return f"Snare strokes softer than {GHOST}: {shares[0]:.0f} % as played, {shares[1]:.0f} % ours at amount 1."
+        snare = piece.found.group == GROUPS.index("snare")
+        if piece.truth.kind == "played" and snare.any():
+            notes = piece.truth.notes
+            given = velocities(notes, piece.truth.grid, own, amount=1.0, seed=1)
+            true.append(notes.velocity[snare] - notes.velocity[snare].mean())
+            ours.append(given[snare] - given[snare].mean())
+    shares = [100 * float((np.concatenate(all_of) < -GHOST).mean()) for all_of in (true, ours)]
+    return f"Snare strokes {GHOST} softer than the snare's mean: {shares[0]:.0f} % as played, {shares[1]:.0f} % ours."
 
 
 def main() -> None:
@@ -156,7 +162,8 @@ def main() -> None:
         [
             f"{len(pieces)} pieces, cross-validation:\n",
             *lines(merged(tables)),
-            f"\n{balance_line(pieces, own)}\n{drum_spread(pieces, own)}",
+            f"\n{ghost_line(pieces, own)}\n\nLevels of parts beside the others of their piece:\n",
+            *balance_lines(pieces, own),
             f"\n{len(held)} pieces of the valid and test splits:\n",
             *lines(judge(held, dynamics.weights(), lambda piece: piece.truth.grid)),
             "\nThe same with beats heard:\n",

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dynamics_truth import Truth, telling
-from midi_llm.music.dynamics import BALANCE, WEIGHTS_VERSION, Weights, part_means
-from midi_llm.music.expression import FEATURES, GROUPS, PITCHED, Described, describe
+from midi_llm.music.dynamics import BALANCE, WEIGHTS_VERSION, Weights
+from midi_llm.music.expression import FEATURES, Described, describe
+from midi_llm.music.parts import GROUPS, PITCHED, part_means
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,6 +28,7 @@ MOST_NOTES = 200
 MARKED_WEIGHT = 0.2
 """Of a part whose velocities come from marks: they tell of loud and soft passages, not of accents."""
 FAMILIES = (slice(0, len(PITCHED)), slice(len(PITCHED), len(GROUPS)))
+QUANTILES = np.array([0.01, 0.05, *np.arange(0.1, 0.95, 0.1), 0.95, 0.99])
 MIN_REPEATS = 8
 REPEAT_SECONDS = 4.5
 MAD = 1.4826
@@ -93,18 +95,30 @@ def fit(pieces: Sequence[Piece]) -> Weights:
     known = [part for piece in pieces for part in parts(piece)]
     shape = _shapes(known)
     level, balance = _levels(pieces)
-    gain, variation = np.ones(len(GROUPS)), np.zeros(len(GROUPS))
+    variation = np.zeros(len(GROUPS))
+    flat, played = (np.zeros((len(GROUPS), len(QUANTILES))) for _ in range(2))
     for family in FAMILIES:
         members = range(len(GROUPS))[family]
         for group in members:
             own = [part for part in known if part.group == group]
             own = own if len(own) >= 10 else [part for part in known if part.group in members]
-            repeats = [part.variation for part in own if part.variation is not None]
-            variation[group] = float(np.mean(repeats))
-            true = np.median([part.velocity.std() for part in own if part.variation is not None])
-            flat = np.median([(part.features @ shape[group]).std() for part in own if part.variation is not None])
-            gain[group] = float(np.sqrt(max(true**2 - variation[group] ** 2, 0.0)) / flat)
-    return Weights(level=level, balance=balance, shape=shape, gain=gain, variation=variation)
+            own = [part for part in own if part.variation is not None]
+            variation[group] = float(np.mean([part.variation for part in own]))
+            flat[group] = _quantiles([part.features @ shape[group] for part in own])
+            true = [part.velocity for part in own]
+            spread = float(np.median([velocity.std() for velocity in true]))
+            played[group] = _quantiles(true) * np.sqrt(max(1 - (variation[group] / spread) ** 2, 0.0))
+    return Weights(level=level, balance=balance, shape=shape, flat=flat, played=played, variation=variation)
+
+
+def _quantiles(parts_of: Sequence[Floats]) -> Floats:
+    """Quantiles of the values of all parts, every part brought to the median spread."""
+    spreads = np.array([values.std() for values in parts_of])
+    counts = np.array([len(values) for values in parts_of])
+    scaled = np.concatenate(parts_of) / np.repeat(np.maximum(spreads, 1e-9), counts)
+    order = np.argsort(scaled)
+    share = np.cumsum(np.repeat(np.minimum(counts, MOST_NOTES) / counts, counts)[order])
+    return np.asarray(np.interp(QUANTILES, share / share[-1], scaled[order]) * np.median(spreads))
 
 
 def _shapes(known: Sequence[Part]) -> Floats:
@@ -164,8 +178,9 @@ def as_json(weights: Weights, pieces: Sequence[Piece]) -> str:
         + json.dumps(
             {
                 "level": _short(weights.level[index]),
-                "gain": _short(weights.gain[index]),
                 "variation": _short(weights.variation[index]),
+                "flat": [_short(value) for value in weights.flat[index]],
+                "played": [_short(value) for value in weights.played[index]],
                 "shape": [_short(value) for value in weights.shape[index]],
             }
         )

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from midi_llm.errors import RequestError
 from midi_llm.music.beats import estimate_beats
-from midi_llm.music.dynamics import parse_weights, part_means, velocities, weights, with_dynamics
-from midi_llm.music.expression import FEATURES, GROUPS
+from midi_llm.music.dynamics import parse_weights, velocities, weights, with_dynamics
+from midi_llm.music.expression import FEATURES
 from midi_llm.music.features import note_table
+from midi_llm.music.parts import GROUPS
 from midi_llm.music.score import DEFAULT_VELOCITY, NOTE_DTYPE, Note, Score, Track, note_array
 
 BEAT = 0.5
@@ -154,12 +155,6 @@ def test_the_mean_stays_where_it_was() -> None:
     assert given.mean() == pytest.approx(DEFAULT_VELOCITY, abs=1.5)
 
 
-def test_part_means() -> None:
-    part = np.array([7, 2, 7, 2, 7])
-    assert part_means(np.array([1.0, 5.0, 2.0, 7.0, 6.0]), part).tolist() == [3, 6, 3, 6, 3]
-    assert part_means(np.arange(10.0).reshape(5, 2), part)[1].tolist() == [4, 5]
-
-
 def test_the_weights_name_what_they_were_fitted_to_and_are_small() -> None:
     text = importlib.resources.files("midi_llm.music").joinpath("dynamics.json").read_text(encoding="utf-8")
     assert len(text) < 30_000
@@ -168,5 +163,7 @@ def test_the_weights_name_what_they_were_fitted_to_and_are_small() -> None:
         assert entry["licence"]
     fitted = parse_weights(text)
     assert fitted.shape.shape == (len(GROUPS), len(FEATURES))
-    assert (fitted.gain >= 1).all(), "a fit is flatter than playing"
+    assert (np.diff(fitted.flat) > 0).all(), "quantiles ascend"
+    assert (np.diff(fitted.played) >= 0).all()
+    assert (np.ptp(fitted.played, axis=1) > np.ptp(fitted.flat, axis=1)).all(), "a fit is flatter than playing"
     assert np.isfinite(fitted.shape).all()

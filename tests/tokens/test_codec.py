@@ -183,7 +183,7 @@ def test_tidy_leaves_no_zero_duration_no_double_and_no_note_past_its_next_strike
 
 
 @QUICK
-@given(events=event_lists(max_time=200))
+@given(events=event_lists(rests=False, max_time=200))
 def test_tidying_events_is_repairing_their_score(events: Events) -> None:
     mended, report = repair(dequantize(events))
     assert np.array_equal(quantize(mended), quantize(dequantize(tidy(events))))

@@ -22,8 +22,8 @@ DEFAULT_TOP_P = 0.98
 DEFAULT_GUIDANCE = 1.0
 """Off; for a model that recommends nothing else."""
 MAX_GUIDANCE = 20.0
-DEFAULT_DYNAMICS = 0.6
-"""Between the amount with the smallest error and that with the spread of real music (docs/musicianship.md)."""
+DEFAULT_DYNAMICS = 0.5
+"""Half as unequal as real music: nearest to real velocities, over all instruments (docs/musicianship.md)."""
 DEFAULT_ENGINE = "auto"
 MAX_TAKES = 64
 MAX_SEED = 2**32 - 1

@@ -2,8 +2,9 @@
 
 In: a `Score`, its beats, an amount and a seed. Out: the same notes with velocities round `DEFAULT_VELOCITY`. A note's
 velocity is linear in what `expression` finds in the piece; the weights are fitted by benchmarks/dynamics.py to music
-that people played or wrote (dynamics.json names the sources). Such a fit is flatter than playing: `gain` restores the
-spread. The same piece and seed give the same velocities, in whatever order tracks and notes come.
+that people played or wrote (dynamics.json names the sources). Such a fit is flatter than playing: its quantiles are
+moved to those of playing, which brings back accents and ghost notes. The same piece and seed give the same velocities,
+in whatever order tracks and notes come.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import numpy.typing as npt
 
 from midi_llm.errors import RequestError
 from midi_llm.music.beats import BeatGrid
-from midi_llm.music.expression import FEATURES, GROUPS, PITCHED, Floats, Integers, describe
+from midi_llm.music.expression import FEATURES, Described, Floats, Integers, describe
 from midi_llm.music.features import NoteTable
+from midi_llm.music.parts import GROUPS, PITCHED, part_means
 from midi_llm.music.score import DEFAULT_VELOCITY, NOTE_DTYPE, Score
 
 WEIGHTS_VERSION = 1
@@ -39,8 +41,10 @@ class Weights:
     """[len(BALANCE)]: the same, by what the part plays."""
     shape: Floats
     """[groups, len(FEATURES)]: of a note beside the others of its part."""
-    gain: Floats
-    """[groups]: times the shape, so that it is as wide as in playing."""
+    flat: Floats
+    """[groups, quantiles]: of the shape, ascending ..."""
+    played: Floats
+    """[groups, quantiles]: ... and what they are in playing."""
     variation: Floats
     """[groups]: standard deviation among repeats of one note at one place of the bar."""
 
@@ -78,21 +82,19 @@ def velocities(notes: NoteTable, grid: BeatGrid | None, fitted: Weights, *, amou
     level = fitted.level[found.group] + np.where(
         found.group < len(PITCHED), part_means(found.features[:, _BALANCE_COLUMNS], found.part) @ fitted.balance, 0.0
     )
-    shape = (found.features * fitted.shape[found.group]).sum(axis=1)
-    shape -= part_means(shape, found.part)
-    shape *= fitted.gain[found.group]
-    wanted = level - level.mean() + shape + fitted.variation[found.group] * _chance(notes, seed)
-    return np.clip(np.rint(DEFAULT_VELOCITY + amount * wanted), _SOFTEST, _LOUDEST).astype(np.int64)
+    wanted = level + _shape(found, fitted) + fitted.variation[found.group] * _chance(notes, seed)
+    away = amount * (wanted - wanted.mean())
+    return np.clip(np.rint(DEFAULT_VELOCITY + away), _SOFTEST, _LOUDEST).astype(np.int64)
 
 
-def part_means(values: Floats, part: Integers) -> Floats:
-    """For each note, the mean of `values` [n] or [n, k] over its part."""
-    order = np.argsort(part, kind="stable")
-    _, first, inverse, counts = np.unique(part[order], return_index=True, return_inverse=True, return_counts=True)
-    sums = np.add.reduceat(values[order], first, axis=0)
-    out = np.empty(values.shape)
-    out[order] = (sums / counts.reshape(-1, *[1] * (values.ndim - 1)))[inverse]
-    return out
+def _shape(found: Described, fitted: Weights) -> Floats:
+    """By how much each note [n] is louder than its part, without variation."""
+    told = (found.features * fitted.shape[found.group]).sum(axis=1)
+    told -= part_means(told, found.part)
+    for group in np.unique(found.group):
+        own = found.group == group
+        told[own] = np.interp(told[own], fitted.flat[group], fitted.played[group])
+    return told - part_means(told, found.part)
 
 
 @functools.cache
@@ -109,7 +111,7 @@ def parse_weights(text: str) -> Weights:
     assert (stored["features"], stored["balance features"]) == (list(FEATURES), list(BALANCE)), "fit the weights again"
     columns = {
         name: np.array([stored["groups"][group][name] for group in GROUPS], np.float64)
-        for name in ("level", "shape", "gain", "variation")
+        for name in ("level", "shape", "flat", "played", "variation")
     }
     return Weights(balance=np.array(stored["balance"], np.float64), **columns)
 

@@ -1,8 +1,8 @@
 """What tells how loud a note is played: its place in bar, chord, phrase and pattern, its register, the crowd.
 
 In: a `NoteTable` in order of onset and, where beats are heard, their `BeatGrid`. Out: for every note the part that it
-belongs to, the group of instruments whose weights hold for it, and a row of features. Velocity is not looked at.
-A part is an instrument, or one kind of drum of the kit. Equal notes get equal rows, in whatever order they come.
+belongs to, its group of instruments (`parts`), and a row of features. Velocity is not looked at. Equal notes get equal
+rows, in whatever order they come.
 """
 
 from __future__ import annotations
@@ -15,31 +15,14 @@ import numpy.typing as npt
 from midi_llm.music.beats import BeatGrid, position
 from midi_llm.music.features import NoteTable
 from midi_llm.music.metre import beats_in_bar
+from midi_llm.music.parts import DRUM_KEYS, GROUPS, part_means, parts_and_groups
 from midi_llm.music.quantise import grid_lines
 from midi_llm.music.score import DRUMS
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-
-PITCHED = ("keys", "organ", "guitar", "bass", "strings", "voices", "brass", "winds", "synth", "struck")
-"""Groups of General MIDI programs."""
-_OF_FAMILY = (0, 0, 1, 2, 3, 4, 4, 6, 7, 7, 8, 8, 8, 2, 9, 9)
-"""The group of each of the 16 General MIDI families ..."""
-_VOICES = (52, 53, 54)
-"""... except the voices among the ensembles."""
-
-DRUM_KEYS: dict[str, tuple[int, ...]] = {
-    "kick": (35, 36),
-    "snare": (37, 38, 39, 40),
-    "hat": (22, 26, 42, 44, 46),
-    "ride": (51, 53, 59),
-    "crash": (49, 52, 55, 57),
-    "tom": (41, 43, 45, 47, 48, 50, 58),
-}
-"""Kinds of drums by General MIDI percussion key (22 and 26 are the edges of electronic hi-hats)."""
-GROUPS = (*PITCHED, *DRUM_KEYS, "percussion")
-"""Every group; the drums that are of no other kind are the last."""
+Columns = list[Flags | Floats]
 
 LEVELS = ("downbeat", "middle", "beat", "half", "third", "early quarter", "late quarter")
 """Where in the bar, from strong to weak: its first beat, its middle one, another one, or a subdivision of a beat."""
@@ -53,7 +36,7 @@ PLAIN = (
     *("length", "gap before", "gap before squared", "gap after", "gap after squared"),
     *("crowd of the part", "crowd of the piece", "parts around"),
     *("phrase begins", "phrase ends", "arc of the phrase", "way through the piece", "arc of the piece", "fourth bar"),
-    *("usual place", "off the grid"),
+    "usual place",
 )
 FEATURES = (
     *LEVELS,
@@ -65,9 +48,7 @@ FEATURES = (
 """Names of the columns."""
 
 TOGETHER_SECONDS = 0.03
-CHORD_OCTAVE = 12.0
-NEAR_SECONDS = 1.0
-AROUND_SECONDS = 4.0
+NEAR_SECONDS, AROUND_SECONDS = 1.0, 4.0
 """Onsets this near make the crowd; a note's surroundings in pitch reach further."""
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.06, 4.0
 """Gaps and lengths are counted in octaves between these."""
@@ -77,7 +58,7 @@ PHRASE_SECONDS, PHRASE_GAPS = 0.6, 2.5
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Described:
-    """`part` [n], `group` [n] (index into `GROUPS`) and `features` [n, len(FEATURES)] of the notes of a piece."""
+    """`part` [n], `group` [n] (index into `parts.GROUPS`) and `features` [n, len(FEATURES)] of the notes of a piece."""
 
     part: Integers
     group: Integers
@@ -101,14 +82,12 @@ class _Chords:
 
 def describe(notes: NoteTable, grid: BeatGrid | None) -> Described:
     """Find part, group and features of each of `notes` (ordered by onset). Without `grid` the metre says nothing."""
+    part, group = parts_and_groups(notes)
     drums = notes.instrument == DRUMS
-    kind = drum_kinds(notes.pitch)
-    group = np.where(drums, len(PITCHED) + kind, _pitched_groups()[np.where(drums, 0, notes.instrument)])
-    part = notes.instrument + np.where(drums, kind, 0)
     chords = _chords(notes, part)
     columns = [
         *_metre(notes, grid),
-        *(_near(notes, drums & (kind == index)) for index in range(len(DRUM_KEYS))),
+        *(_near(notes, group == GROUPS.index(kind)) for kind in DRUM_KEYS),
         *(drums & np.isin(notes.pitch, keys) for keys in VARIANTS),
         *_chord_columns(notes, chords, drums),
         *_line_columns(notes, chords, part),
@@ -117,21 +96,6 @@ def describe(notes: NoteTable, grid: BeatGrid | None) -> Described:
         *_pattern_columns(notes, grid, part),
     ]
     return Described(part=part, group=group, features=np.stack([np.asarray(c, np.float64) for c in columns], axis=1))
-
-
-def drum_kinds(pitch: Integers) -> Integers:
-    """Index of the kind of drum of each percussion key: of `DRUM_KEYS`, or behind its end."""
-    kinds = np.full(128, len(DRUM_KEYS), np.int64)
-    for index, keys in enumerate(DRUM_KEYS.values()):
-        kinds[list(keys)] = index
-    return kinds[pitch]
-
-
-def _pitched_groups() -> Integers:
-    """The group of each of the 128 programs."""
-    groups = np.repeat(_OF_FAMILY, 8)
-    groups[list(_VOICES)] = PITCHED.index("voices")
-    return groups
 
 
 def _chords(notes: NoteTable, part: Integers) -> _Chords:
@@ -165,7 +129,7 @@ def _places(notes: NoteTable, grid: BeatGrid) -> tuple[Integers, Integers, Integ
     return np.where(bar < 0, in_bar // per_bar, bar), in_bar % per_bar, twelfth
 
 
-def _metre(notes: NoteTable, grid: BeatGrid | None) -> list[Flags | Floats]:
+def _metre(notes: NoteTable, grid: BeatGrid | None) -> Columns:
     """The columns of `LEVELS` and cells; all 0 without a grid."""
     if grid is None or not len(grid.downbeats):
         return [np.zeros(len(notes))] * (len(LEVELS) + CELLS)
@@ -187,7 +151,7 @@ def _near(notes: NoteTable, chosen: Flags) -> Flags:
     return np.searchsorted(times, notes.start + TOGETHER_SECONDS, side="right") > low
 
 
-def _chord_columns(notes: NoteTable, chords: _Chords, drums: Flags) -> list[Flags | Floats]:
+def _chord_columns(notes: NoteTable, chords: _Chords, drums: Flags) -> Columns:
     size = chords.size[chords.of]
     low = np.searchsorted(notes.start, notes.start - TOGETHER_SECONDS)
     high = np.searchsorted(notes.start, notes.start + TOGETHER_SECONDS, side="right")
@@ -209,17 +173,17 @@ def _most(values: Integers, low: Integers, high: Integers) -> Integers:
     return np.asarray(np.maximum.reduceat(np.r_[values, values[-1:]], bounds)[::2])
 
 
-def _line_columns(notes: NoteTable, chords: _Chords, part: Integers) -> list[Flags | Floats]:
+def _line_columns(notes: NoteTable, chords: _Chords, part: Integers) -> Columns:
     first = np.r_[True, np.diff(chords.part) != 0]
     last = np.r_[first[1:], True]
     before, after = np.r_[chords.top[:1], chords.top[:-1]], np.r_[chords.top[1:], chords.top[-1:]]
     before, after = np.where(first, chords.top, before), np.where(last, chords.top, after)
-    mean = _mean_of(notes.pitch, part)
+    mean = part_means(notes.pitch.astype(np.float64), part)
     gaps = [_octaves(gap)[chords.of] for gap in (chords.before, chords.after)]
     return [
-        (notes.pitch - mean) / CHORD_OCTAVE,
-        (notes.pitch - _surroundings(notes, part)) / CHORD_OCTAVE,
-        np.clip((notes.pitch - before[chords.of]) / CHORD_OCTAVE, -1, 1),
+        (notes.pitch - mean) / 12,
+        (notes.pitch - _surroundings(notes, part)) / 12,
+        np.clip((notes.pitch - before[chords.of]) / 12, -1, 1),
         ((chords.top > before) & (chords.top > after))[chords.of] & (notes.pitch == chords.top[chords.of]),
         (notes.pitch == before[chords.of]) & ~first[chords.of],
         _octaves(notes.duration),
@@ -231,12 +195,6 @@ def _octaves(seconds: Floats) -> Floats:
     """Octaves from the middle of the range of gaps, about -3 to 3."""
     middle = np.sqrt(SHORTEST_SECONDS * LONGEST_SECONDS)
     return np.asarray(np.log2(np.clip(seconds, SHORTEST_SECONDS, LONGEST_SECONDS) / middle))
-
-
-def _mean_of(values: npt.NDArray[np.float64 | np.int64], part: Integers) -> Floats:
-    """The mean of `values` over the part of each note."""
-    counts = np.bincount(part)
-    return np.asarray((np.bincount(part, values) / np.maximum(counts, 1))[part])
 
 
 def _within(notes: NoteTable, part: Integers, seconds: float) -> tuple[Integers, Integers, Integers]:
@@ -255,7 +213,7 @@ def _surroundings(notes: NoteTable, part: Integers) -> Floats:
     return np.asarray((summed[high] - summed[low]) / (high - low))
 
 
-def _crowd_columns(notes: NoteTable, part: Integers) -> list[Floats]:
+def _crowd_columns(notes: NoteTable, part: Integers) -> Columns:
     _, low, high = _within(notes, part, NEAR_SECONDS)
     left, right = (np.searchsorted(notes.start, notes.start + away) for away in (-NEAR_SECONDS, NEAR_SECONDS))
     parts = np.zeros(len(notes))
@@ -265,7 +223,7 @@ def _crowd_columns(notes: NoteTable, part: Integers) -> list[Floats]:
     return [np.log2(high - low), np.log2(right - left), np.log2(parts)]
 
 
-def _arc_columns(notes: NoteTable, chords: _Chords) -> list[Flags | Floats]:
+def _arc_columns(notes: NoteTable, chords: _Chords) -> Columns:
     """Place in the phrase and in the piece. An arc is 0 at both ends and 1 in the middle."""
     count = np.bincount(chords.part, minlength=1)[chords.part]
     usual = _medians(chords.before, chords.part)
@@ -290,15 +248,14 @@ def _medians(values: Floats, part: Integers) -> Floats:
     return np.repeat(middle, counts)
 
 
-def _pattern_columns(notes: NoteTable, grid: BeatGrid | None, part: Integers) -> list[Flags | Floats]:
-    """Whether the bar is the last of four; the share of bars in which the part plays at this place; far from a line."""
+def _pattern_columns(notes: NoteTable, grid: BeatGrid | None, part: Integers) -> Columns:
+    """Whether the bar is the last of four; the share of bars in which the part plays at this place."""
     if grid is None or not len(grid.downbeats):
-        return [np.zeros(len(notes))] * 3
+        return [np.zeros(len(notes))] * 2
     bar, beat, twelfth = _places(notes, grid)
     place = (part * 32 + beat) * 12 + twelfth
     bars = max(int(np.ptp(bar)) + 1, 1)
     _, where = np.unique(place, return_inverse=True)
     pairs = np.unique(where * (2 * bars) + (bar - bar.min()))
     share = np.bincount(pairs // (2 * bars))[where] / bars
-    at = position(grid, notes.start)
-    return [bar % 4 == 3, share, np.abs(at - grid_lines(at)) * 4]
+    return [bar % 4 == 3, share]
