@@ -23,7 +23,7 @@ import machine
 import prompts
 from midi_llm import Composer, Piece
 from midi_llm.compose.settings import Settings
-from midi_llm.data.facts import relative_density
+from midi_llm.music.features import relative_density
 
 SPARSE = ("sparse {}, few notes", "very sparse {}")
 DENSE = ("dense {}, many notes", "very dense {}")

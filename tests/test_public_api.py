@@ -16,8 +16,8 @@ from midi_llm import errors
 ROOT = Path(__file__).resolve().parents[1]
 
 PUBLIC = {
-    *("Composer", "Note", "Piece", "Progress", "Score", "Track"),
-    *("compose", "compose_takes", "read_midi", "write_midi", "__version__"),
+    *("Composer", "Finding", "Note", "Piece", "Progress", "Score", "Track", "Wishes"),
+    *("asked_for", "compose", "compose_takes", "read_midi", "write_midi", "__version__"),
     *("MidiLLMError", "RequestError", "OutputError", "MidiReadError", "TokenError", "PromptError"),
     *("CheckpointError", "EngineError", "SynthesisError", "DatasetError", "TrainingError", "MissingExtraError"),
 }

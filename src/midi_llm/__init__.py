@@ -31,9 +31,12 @@ from midi_llm.errors import (
 from midi_llm.version import VERSION
 
 if TYPE_CHECKING:
+    from midi_llm.compose.asked import asked_for
     from midi_llm.compose.composer import Composer
     from midi_llm.compose.piece import Piece
     from midi_llm.compose.take import Progress
+    from midi_llm.compose.verdict import Finding
+    from midi_llm.compose.wishes import Wishes
     from midi_llm.music.read import read_midi
     from midi_llm.music.score import Note, Score, Track
     from midi_llm.music.write import write_midi
@@ -45,6 +48,7 @@ __all__ = [
     "Composer",
     "DatasetError",
     "EngineError",
+    "Finding",
     "MidiLLMError",
     "MidiReadError",
     "MissingExtraError",
@@ -59,7 +63,9 @@ __all__ = [
     "TokenError",
     "Track",
     "TrainingError",
+    "Wishes",
     "__version__",
+    "asked_for",
     "compose",
     "compose_takes",
     "read_midi",
@@ -68,11 +74,14 @@ __all__ = [
 
 _LAZY = {
     "Composer": "midi_llm.compose.composer",
+    "Finding": "midi_llm.compose.verdict",
     "Note": "midi_llm.music.score",
     "Piece": "midi_llm.compose.piece",
     "Progress": "midi_llm.compose.take",
     "Score": "midi_llm.music.score",
     "Track": "midi_llm.music.score",
+    "Wishes": "midi_llm.compose.wishes",
+    "asked_for": "midi_llm.compose.asked",
     "read_midi": "midi_llm.music.read",
     "write_midi": "midi_llm.music.write",
 }

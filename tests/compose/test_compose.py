@@ -37,13 +37,13 @@ def test_the_model_may_end_the_piece_only_near_the_length_asked_for(make_compose
 
 
 def test_without_a_length_the_model_decides(make_composer) -> None:
-    piece = make_composer(make_composer.engine(closes=0.02)).compose(TEXT, Settings(seconds=None, seed=2))
+    piece = make_composer(make_composer.engine(closes=0.02)).compose(TEXT, Settings(seconds="auto", seed=2))
     assert piece.ending == "own"
     assert len(piece.windows) == 1
 
 
 def test_without_a_length_a_full_context_ends_the_piece(make_composer) -> None:
-    piece = make_composer(make_composer.engine(stride=2)).compose(TEXT, Settings(seconds=None, seed=2))
+    piece = make_composer(make_composer.engine(stride=2)).compose(TEXT, Settings(seconds="auto", seed=2))
     assert piece.ending == "full"
     assert piece.finish_reason == "length"
     assert decode(piece.windows[0]).shape[0] > 500

@@ -1,13 +1,20 @@
 """Beats of finished pieces: heard, brought to the tempo asked for, written."""
 
+import io
+
+import mido
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midi_llm.compose.timing import MOST_STRETCH, stretch, with_beats
+from midi_llm.compose.timing import MOST_STRETCH, nearest, stretch, with_beats
 from midi_llm.compose.wishes import NO_WISHES, Wishes
+from midi_llm.music.beats import estimate_beats
+from midi_llm.music.features import note_table
+from midi_llm.music.read import parse_midi
 from midi_llm.music.score import Note, Score, Track, note_array
+from midi_llm.music.write import to_midi_bytes
 
 
 def band(bpm, beats=64):
@@ -50,6 +57,43 @@ def test_a_tempo_too_far_away_changes_no_note():
     timed, _ = with_beats(score, Wishes(bpm=140), seconds=None)
     assert np.array_equal(onsets(timed), onsets(score))
     assert timed.tempos[0].bpm == pytest.approx(100, rel=0.01)
+
+
+def test_a_tempo_named_for_a_compound_metre_may_count_its_felt_beats():
+    triplets = [Note(time=n * 0.2, duration=0.1, pitch=42 if n % 3 else 36) for n in range(144)]
+    jig = Score(tracks=(Track(is_drum=True, notes=note_array(triplets)),))
+    grid = estimate_beats(note_table(jig), metre=(12, 8))
+    assert grid is not None
+    assert grid.bpm == pytest.approx(150, rel=0.02), "quarters; 100 dotted quarters"
+    assert nearest(grid, 100) == (pytest.approx(1, rel=0.02), 150)
+    assert nearest(grid, 150) == (pytest.approx(1, rel=0.02), 150)
+
+
+def test_where_no_beat_is_heard_the_file_has_the_tempo_asked_for():
+    few = Score(tracks=(Track(notes=note_array([Note(time=0.7, duration=1, pitch=60)])),))
+    assert with_beats(few, Wishes(bpm=90, metre=(3, 4)), seconds=None)[0].tempos[0].bpm == 90
+    assert not with_beats(few, NO_WISHES, seconds=None)[0].tempos
+
+
+@pytest.mark.parametrize("bars", [1, 4, 7])
+def test_a_number_of_bars_is_exact(bars):
+    timed, _ = with_beats(band(100), Wishes(bpm=90, bars=bars), seconds=bars * 4 * 60 / 90)
+    assert timed.seconds == pytest.approx(bars * 4 * 60 / 90)
+    assert max(track.notes["time"].max() for track in timed.tracks) < timed.end
+    again = parse_midi(to_midi_bytes(timed))
+    assert again.seconds <= timed.seconds + 0.01
+
+
+def test_a_loop_has_whole_bars_and_its_last_one_may_end_in_a_rest():
+    beats = 4 * 5 + 1  # five bars and a beat
+    for seconds, bars in ((12.5, 5), (60, 6)):
+        timed, _ = with_beats(band(100, beats=beats), Wishes(loop=True), seconds=seconds)
+        bar = 4 * 60 / timed.tempos[0].bpm
+        assert timed.seconds == pytest.approx(bars * bar)
+        ends = [track.notes["time"] + track.notes["duration"] for track in timed.tracks]
+        assert np.concatenate(ends).max() <= timed.seconds + 1e-9
+        file = mido.MidiFile(file=io.BytesIO(to_midi_bytes(timed)))
+        assert file.length == pytest.approx(timed.seconds, abs=0.01), "a player repeats it on the bar"
 
 
 def test_half_and_double_tempo_count_the_same_notes():

@@ -8,9 +8,10 @@ import pytest
 from data.corpora import make_score
 from midi_llm.data.augment import AugmentSettings
 from midi_llm.data.ensembles import ensemble_holds
-from midi_llm.data.facts import relative_density, window_facts
+from midi_llm.data.facts import window_facts
 from midi_llm.data.sources.base import Metadata
 from midi_llm.data.windows import Window, cut_window
+from midi_llm.music.features import relative_density
 
 BEAT_TICKS, BAR_TICKS = 50, 200
 I_VI_IV_V = {"C": (48, 52, 55), "Am": (45, 48, 52), "F": (41, 45, 48), "G": (43, 47, 50)}

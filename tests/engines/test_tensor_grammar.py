@@ -59,6 +59,8 @@ def random_grammar(rng: random.Random) -> EventGrammar | None:
             max_duration_ticks=rng.choice([5, 200, 999]),
             min_pitch=low,
             max_pitch=rng.choice([127, min(127, low + 2), low]),
+            pitch_classes=rng.choice([None, None, frozenset(rng.sample(range(12), 7))]),
+            ranges=rng.choice([{}, {}, {0: (50, 70), DRUMS: (35, 51)}, {40: (low, low)}]),
             allow_rests=rng.random() < 0.8,
             max_consecutive_rests=rng.choice([1, 8]),
             start_ticks=rng.choice([0, 0, 100]),

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluate.tunes import EMPTY, Row, laid, table, track, tune
-from midi_llm.data.facts import relative_density
 from midi_llm.errors import RequestError
 from midi_llm.evaluate import texture
-from midi_llm.music.features import note_density, note_table
+from midi_llm.music.features import note_density, note_table, relative_density
 from midi_llm.music.score import Score
 
 NOTES = st.lists(

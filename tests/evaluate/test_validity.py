@@ -16,6 +16,7 @@ from midi_llm.errors import RequestError
 from midi_llm.evaluate import validity
 from midi_llm.evaluate.prompts import Prompt
 from midi_llm.evaluate.take import Take
+from midi_llm.music import health
 from midi_llm.music.read import parse_midi
 from midi_llm.music.score import NOTE_DTYPE, Score, Tempo, Track
 from midi_llm.music.write import to_midi_bytes
@@ -101,12 +102,12 @@ def test_failed_and_empty_takes_count_as_such_and_nowhere_else() -> None:
     ],
 )
 def test_a_silence_of_five_seconds_is_stuck(rows: list[Row], silent: bool) -> None:
-    assert validity.is_silent(table(rows)) == silent
+    assert health.is_silent(table(rows)) == silent
 
 
 def test_the_same_chord_24_times_over_ten_seconds_is_stuck() -> None:
     def repeating(*parts: list[Row]) -> bool:
-        return validity.is_repeating(table([row for part in parts for row in part]))
+        return health.is_repeating(table([row for part in parts for row in part]))
 
     steady = np.arange(24) * 0.44  # 23 gaps of 0.44 s are 10.12 s
     assert repeating(clicks(steady))
@@ -143,16 +144,16 @@ def test_repetition_is_what_a_naive_search_finds(notes: list[tuple[int, int]]) -
         for last in range(first, len(ticks))
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validity, "REPEAT_ONSETS", 3)
-        patch.setattr(validity, "REPEAT_SECONDS", 0.06)
+        patch.setattr(health, "REPEAT_ONSETS", 3)
+        patch.setattr(health, "REPEAT_SECONDS", 0.06)
         rows = [row for tick, pitch in notes for row in clicks([tick / 100], pitch=pitch)]
-        assert validity.is_repeating(table(rows)) == expected
+        assert health.is_repeating(table(rows)) == expected
 
 
 @pytest.mark.parametrize(("count", "seconds", "crowded"), [(80, 0.49, True), (79, 0.1, False), (80, 0.5, False)])
 def test_80_notes_within_half_a_second_are_stuck(count: int, seconds: float, crowded: bool) -> None:
     rows = [*clicks([0.0, 1.0]), *clicks(3 + np.linspace(0, seconds, count)), *clicks([9.0])]
-    assert validity.is_crowded(table(rows)) == crowded
+    assert health.is_crowded(table(rows)) == crowded
 
 
 def test_stuck_is_any_of_three_ways() -> None:
@@ -174,14 +175,14 @@ def test_growth_compares_the_last_third_with_the_first() -> None:
     values = found(take(score_of(clicks(times))), take(score_of(clicks([9 - time for time in times]))))
     assert values["growth"] == pytest.approx([math.log(7 / 4), math.log(4 / 7)], abs=1e-12)
     assert values["drift"] == pytest.approx([math.log(7 / 4)] * 2, abs=1e-12)
-    assert math.isnan(validity.growth(table(clicks(range(11)))))
-    assert math.isnan(validity.growth(table(clicks([1.0] * 12))))
+    assert math.isnan(health.growth(table(clicks(range(11)))))
+    assert math.isnan(health.growth(table(clicks([1.0] * 12))))
 
 
 @given(st.lists(st.integers(0, 400), min_size=12, max_size=40).filter(lambda ticks: len(set(ticks)) > 1))
 def test_growth_is_the_opposite_in_music_played_backwards(ticks: list[int]) -> None:
-    there = validity.growth(table(clicks([tick / 100 for tick in ticks])))
-    back = validity.growth(table(clicks([(400 - tick) / 100 for tick in ticks])))
+    there = health.growth(table(clicks([tick / 100 for tick in ticks])))
+    back = health.growth(table(clicks([(400 - tick) / 100 for tick in ticks])))
     assert there == pytest.approx(-back, abs=1e-12)
 
 
@@ -213,7 +214,7 @@ def test_overlapping_is_what_a_naive_search_finds(notes: list[tuple[int, int, in
         any(before[2] == note[2] and before[0] + before[1] - note[0] > 1 for before in notes[:index])
         for index, note in enumerate(notes)
     ]
-    short, overlapping = validity.faults(Score(tracks=(Track(notes=np.array(rows, NOTE_DTYPE)),)))
+    short, overlapping = health.faults(Score(tracks=(Track(notes=np.array(rows, NOTE_DTYPE)),)))
     assert overlapping.tolist() == expected
     assert short.tolist() == [length <= 1 for _, length, _ in notes]
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midi_llm.music.read import UNKNOWN_DURATION, parse_midi, read_midi
+from midi_llm.music.pairing import UNKNOWN_DURATION
+from midi_llm.music.read import parse_midi, read_midi
 from midi_llm.music.score import Score
 from music.smf_builder import END, chunk, event, header, meta, midi, name, off, on, program, tempo
 

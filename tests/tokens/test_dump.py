@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midi_llm.errors import TokenError
+from midi_llm.music.pitch import note_name
 from midi_llm.tokens.codec import Events, encode
-from midi_llm.tokens.dump import dump, note_name, parse_dump
+from midi_llm.tokens.dump import dump, parse_dump
 from midi_llm.tokens.vocab import (
     ANTICIPATE,
     AUTOREGRESS,

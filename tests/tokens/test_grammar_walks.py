@@ -62,6 +62,8 @@ def random_wish(rng: random.Random) -> dict[str, object]:
         "max_duration_ticks": rng.choice([3, 200, 999]),
         "min_pitch": low,
         "max_pitch": rng.randint(low, min(127, low + 3)),
+        "pitch_classes": rng.choice([None, None, frozenset(rng.sample(range(12), 7))]),
+        "ranges": rng.choice([{}, {}, {0: (0, 90), DRUMS: (35, 51)}]),
         "allow_rests": rng.random() < 0.8,
         "max_consecutive_rests": rng.choice([1, 8]),
         "start_ticks": rng.choice([0, 0, 0, 100]),
@@ -86,6 +88,10 @@ def assert_obeys(events: Events, wish: dict[str, object]) -> None:
     assert not new or len(set(all_notes[:, 2].tolist())) <= wish["max_instruments"]
     melodic = notes[notes[:, 2] != DRUMS]
     assert ((melodic[:, 3] >= wish["min_pitch"]) & (melodic[:, 3] <= wish["max_pitch"])).all()
+    assert wish["pitch_classes"] is None or set((melodic[:, 3] % 12).tolist()) <= set(wish["pitch_classes"])
+    for instrument, (lowest, highest) in wish["ranges"].items():
+        pitches = notes[notes[:, 2] == instrument, 3]
+        assert ((pitches >= lowest) & (pitches <= highest)).all()
     assert (melodic[:, 1] >= wish["min_melodic_ticks"]).all()
     gaps = np.diff(notes[:, 0])
     assert ((gaps == 0) | (gaps >= wish["min_gap_ticks"])).all()

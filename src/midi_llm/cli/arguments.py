@@ -18,6 +18,11 @@ PROGRAM = "midi-llm"
 
 COMMANDS = {
     "compose": "compose MIDI from a text prompt (the default command)",
+    "continue": "go on where a MIDI file ends",
+    "infill": "compose some bars of a MIDI file anew",
+    "accompany": "compose parts to the music of a MIDI file",
+    "replace": "compose one part of a MIDI file anew",
+    "vary": "compose a share of a MIDI file anew",
     "tokens": "show a MIDI file as readable events, or turn such a text back into MIDI",
     "roll": "draw a MIDI file as a piano roll (SVG)",
     "models": "list the models known by name",
@@ -28,6 +33,9 @@ COMMANDS = {
     "finetune": "let a model learn from your own MIDI files",
 }
 """Name and one-line description, in the order of the help."""
+
+MODULES = {"continue": "continuation"}
+"""Of commands that no module can be named after."""
 
 DEFAULT_COMMAND = "compose"
 
@@ -52,7 +60,7 @@ class Parser(argparse.ArgumentParser):
 
 def load(command: str) -> Command:
     """The module of a command."""
-    return cast(Command, importlib.import_module(f"midi_llm.cli.{command}"))
+    return cast(Command, importlib.import_module(f"midi_llm.cli.{MODULES.get(command, command)}"))
 
 
 def parser_for(command: str) -> Parser:
@@ -74,7 +82,7 @@ def parser_for(command: str) -> Parser:
 
 def command_list() -> str:
     """The commands, one a line, as the help prints them."""
-    lines = [f"  {PROGRAM} {name:<8} {text}" for name, text in COMMANDS.items()]
+    lines = [f"  {PROGRAM} {name:<9} {text}" for name, text in COMMANDS.items()]
     return "\n".join(
         [
             "commands:",

@@ -8,26 +8,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from midi_llm.cli.drawing import add_drawing, stoppable
 from midi_llm.cli.files import plan_takes, save_somewhere, slug
+from midi_llm.cli.wishes import add_wishes, wishes_of
 from midi_llm.compose.settings import (
     DEFAULT_DYNAMICS,
-    DEFAULT_ENGINE,
-    DEFAULT_GUIDANCE,
-    DEFAULT_MODEL,
+    DEFAULT_RETRIES,
     DEFAULT_SECONDS,
-    DEFAULT_TEMPERATURE,
-    DEFAULT_TOP_P,
     MAX_SECONDS,
-    MAX_TAKES,
     MIN_SECONDS,
     Settings,
 )
@@ -35,6 +28,8 @@ from midi_llm.errors import PromptError
 
 if TYPE_CHECKING:
     from midi_llm.compose.piece import Piece
+    from midi_llm.compose.ranking import CopiedShare
+    from midi_llm.music.score import Score
 
 EXIT_INTERRUPTED = 130
 
@@ -49,36 +44,15 @@ def register(parser: argparse.ArgumentParser) -> None:
     add(
         "--seconds",
         type=seconds,
-        default=DEFAULT_SECONDS,
         metavar="S",
-        help=f"length, {MIN_SECONDS:g} to {MAX_SECONDS:g}, or auto: the model decides (default {DEFAULT_SECONDS:g})",
+        help=f"length, {MIN_SECONDS:g} to {MAX_SECONDS:g}, or auto: the model decides (default: as the prompt says,"
+        f" else {DEFAULT_SECONDS:g})",
     )
+    add_drawing(parser)
     add(
-        "--takes",
-        type=int,
-        default=1,
-        metavar="N",
-        help=f"pieces to compose side by side, 1 to {MAX_TAKES} (default 1)",
-    )
-    add("--seed", type=int, metavar="N", help="makes the result repeatable; take 2 uses N+1, ... (default: drawn)")
-    add(
-        "--temperature",
-        type=float,
-        metavar="T",
-        help=f"0 = always the likeliest, higher = bolder (default: the model's own, else {DEFAULT_TEMPERATURE:g})",
-    )
-    add(
-        "--top-p",
-        type=float,
-        metavar="P",
-        help=f"draw from the likeliest ids that make up this share (default: the model's own, else {DEFAULT_TOP_P:g})",
-    )
-    add(
-        "--guidance",
-        type=float,
-        metavar="G",
-        help=f"above 1 the text counts more, and composing takes twice as long (default: the model's own, else"
-        f" {DEFAULT_GUIDANCE:g})",
+        "--no-parse",
+        action="store_true",
+        help="leave what the prompt says about instruments, tempo, key and length to the model",
     )
     add(
         "--dynamics",
@@ -87,19 +61,28 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="D",
         help=f"velocities: 0 = all alike, 1 = as unequal as in real music (default {DEFAULT_DYNAMICS:g})",
     )
-    add("--model", default=DEFAULT_MODEL, metavar="NAME|DIR|ID", help=f"see midi-llm models (default {DEFAULT_MODEL})")
-    add("--engine", default=DEFAULT_ENGINE, metavar="ENGINE", help="auto, onnx, torch or vllm (default auto)")
-    add("--no-parse", action="store_true", help="leave instruments, tempo, metre and key in the prompt to the model")
     add("--json", action="store_true", help="print a JSON description of the takes instead of their paths")
+    add(
+        "--best", type=int, metavar="K", help="keep only so many of the takes, ranked by wishes met, health and novelty"
+    )
+    add(
+        "--retries",
+        type=int,
+        default=DEFAULT_RETRIES,
+        metavar="N",
+        help=f"how often a take that is stuck, silent or a copy is composed again (default {DEFAULT_RETRIES})",
+    )
+    add("--against", type=Path, metavar="DATA", help="a data set with an index of runs: tells copies of its pieces")
+    add_wishes(parser)
     add("--keep-partial", action="store_true", help="on Ctrl-C save what has been composed so far")
     add("--force", action="store_true", help="overwrite existing files")
     add("-q", "--quiet", action="store_true", help="no progress and no summary")
 
 
-def seconds(text: str) -> float | None:
-    """A number of seconds, or None for "auto"."""
+def seconds(text: str) -> float | Literal["auto"]:
+    """A number of seconds, or "auto"."""
     if text == "auto":
-        return None
+        return "auto"
     try:
         return float(text)
     except ValueError:
@@ -117,11 +100,15 @@ def run(args: argparse.Namespace) -> int:
         guidance=args.guidance,
         parse=not args.no_parse,
         dynamics=args.dynamics,
+        wishes=wishes_of(args),
+        best=args.best,
+        retries=args.retries,
     )
     if not args.prompt.strip():
         raise PromptError('the prompt is empty; describe the music in words, such as "a calm piano piece"')
     seeds = wishes.seeds()
-    paths = plan_takes(args.output, name=slug(args.prompt), seeds=seeds, force=args.force)
+    kept = seeds if args.best is None else seeds[: args.best]
+    paths = plan_takes(args.output, name=slug(args.prompt), seeds=kept, force=args.force)
     pieces, stopped = _compose(args, replace(wishes, seed=seeds[0]))
     if stopped and not (args.keep_partial and any(piece.score.note_count for piece in pieces)):
         print("midi-llm: stopped, nothing was written (--keep-partial saves what there is)", file=sys.stderr)
@@ -141,31 +128,27 @@ def _compose(args: argparse.Namespace, wishes: Settings) -> tuple[list[Piece], b
     from midi_llm.cli.progress import Bar
     from midi_llm.compose.composer import Composer
 
+    copied_share = None if args.against is None else _copied_share(args.against)
     with Composer.open(args.model, engine=args.engine) as composer:
-        composer.prompt_ids(args.prompt)  # a bad prompt is reported before the bar appears
-        with Bar(seconds=wishes.seconds, takes=wishes.takes, quiet=args.quiet) as bar, _stoppable() as cancel:
+        composer.copied_share = copied_share
+        plan = composer.plan(args.prompt, wishes)
+        composer.prompt_ids(plan.text)  # a bad prompt is reported before the bar appears
+        with Bar(seconds=plan.seconds, takes=wishes.takes, quiet=args.quiet) as bar, stoppable() as cancel:
             pieces = composer.compose_takes(args.prompt, wishes, on_progress=bar.update, cancel=cancel)
     return pieces, any(piece.finish_reason == "cancelled" for piece in pieces)
 
 
-@contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second one interrupts as usual."""
-    cancel = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield cancel  # signals belong to the main thread
-        return
-    before = signal.getsignal(signal.SIGINT)
+def _copied_share(data: Path) -> CopiedShare:
+    """What tells copies of a data set's training pieces. Raises `DatasetError` where it has no index of runs."""
+    from midi_llm.data.runs import RunIndex, shared_runs
 
-    def stop(number: int, frame: object) -> None:
-        cancel.set()
-        signal.signal(signal.SIGINT, before)
+    index = RunIndex.open(data)
 
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield cancel
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def copied_share(score: Score) -> float:
+        shared = shared_runs(score, index)
+        return shared.copied / max(shared.notes, 1)
+
+    return copied_share
 
 
 def _save(piece: Piece, path: Path, args: argparse.Namespace) -> tuple[Path, Piece]:

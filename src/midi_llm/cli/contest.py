@@ -208,7 +208,13 @@ def _check_wishes(args: argparse.Namespace, seconds: float | None) -> None:
     """Raise `RequestError` for what every single take would be refused for."""
     from midi_llm.compose.settings import Settings
 
-    Settings(seconds=seconds, seed=args.seed, temperature=args.temperature, top_p=args.top_p, guidance=args.guidance)
+    Settings(
+        seconds=seconds or "auto",
+        seed=args.seed,
+        temperature=args.temperature,
+        top_p=args.top_p,
+        guidance=args.guidance,
+    )
     if args.no_grammar and seconds is not None:
         raise RequestError(
             "--no-grammar and --seconds do not go together: without the grammar no length can be asked for"

@@ -82,7 +82,7 @@ def plan_takes(output: str | None, *, name: str, seeds: list[int], force: bool) 
     return paths if force else [free_path(path) for path in paths]
 
 
-def save_somewhere(save: Callable[[Path], None], path: Path) -> Path:
+def save_somewhere(save: Callable[[Path], object], path: Path) -> Path:
     """Call `save(path)`; when that fails now, try a free name beside it, then the system's temporary folder.
 
     The path that was written is returned, so that minutes of composing are not lost to a full or vanished folder.

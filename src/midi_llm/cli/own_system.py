@@ -89,7 +89,7 @@ class OwnSystem:
     def _composed(self, batch: Sequence[Job]) -> list[Delivery]:
         """As a user gets them: under the grammar, in windows, up to the length asked for."""
         settings = Settings(
-            seconds=batch[0].seconds,
+            seconds="auto" if batch[0].seconds is None else batch[0].seconds,
             takes=len(batch),
             seed=batch[0].seed,
             temperature=self.temperature,

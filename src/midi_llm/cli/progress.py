@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from midi_llm.compose.piece import Piece
 from midi_llm.compose.take import Ending, Progress
+from midi_llm.compose.verdict import Finding
 
 ENDINGS: dict[Ending, str] = {
     "own": "ended by itself",
@@ -63,6 +64,13 @@ def _tempo(piece: Piece) -> str:
     return f"{piece.tempo:.4g} bpm, {metre.numerator}/{metre.denominator}"
 
 
+def _finding(finding: Finding) -> str:
+    """One wish and whether it is met, such as "key A minor: met", "tempo 120 bpm: not met (98.2 bpm)"."""
+    verdict = {True: "met", False: "not met", None: "cannot be told"}[finding.met]
+    found = f" ({finding.found})" if finding.found else ""
+    return f"{finding.wish} {finding.asked}: {verdict}{found}"
+
+
 def describe(piece: Piece, path: object) -> str:
     """The summary of one piece, a few lines."""
     guided = "" if piece.guidance == 1 else f", guidance {piece.guidance:g}"
@@ -74,6 +82,9 @@ def describe(piece: Piece, path: object) -> str:
         f"  seed         {piece.seed} ({piece.model}, {piece.engine}, temperature {piece.temperature:g},"
         f" top-p {piece.top_p:g}{guided})",
         f"  time taken   {piece.seconds_taken:.1f} s, RTF {piece.rtf:.1f}",
+    ]
+    lines += [
+        f"  {'asked for' if number == 0 else '':<11}  {_finding(one)}" for number, one in enumerate(piece.findings)
     ]
     if piece.reports:
         lines.append(f"  repaired     {len(piece.reports)} of {len(piece.windows)} windows")

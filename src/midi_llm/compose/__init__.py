@@ -7,13 +7,13 @@ This file is light on purpose: it is loaded together with the package, the rest 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from midi_llm.compose.settings import (
     DEFAULT_DYNAMICS,
     DEFAULT_ENGINE,
     DEFAULT_MODEL,
-    DEFAULT_SECONDS,
+    DEFAULT_RETRIES,
     Settings,
 )
 
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
     from midi_llm.compose.piece import Piece
     from midi_llm.compose.take import Progress
+    from midi_llm.compose.wishes import Wishes
 
 
 def compose(
     prompt: str,
     *,
-    seconds: float | None = DEFAULT_SECONDS,
+    seconds: float | Literal["auto"] | None = None,
+    wishes: Wishes | None = None,
     seed: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
@@ -36,24 +38,28 @@ def compose(
     engine: str = DEFAULT_ENGINE,
     parse: bool = True,
     dynamics: float = DEFAULT_DYNAMICS,
+    retries: int = DEFAULT_RETRIES,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Piece:
     """Compose one piece from a text.
 
-    `seconds` is the length asked for (1 to 600; None: the model decides, within one window of its context). A `seed`
-    is drawn when None; the piece records it. `temperature`, `top_p` and `guidance` None: as the model recommends;
-    guidance above 1 makes the text count more and takes twice as long. `model` is a name, a folder or a hub id;
-    `engine` is auto, onnx, torch or vllm.
-    `parse` reads the prompt: the piece keeps to the instruments it names (and to those that fit them), and is played at
-    the tempo and moved to the key that it states, where it comes near them. `dynamics` is how unequal the velocities
-    are, from 0 (all 72) to 1 (as in real music).
+    `seconds` is the length asked for (1 to 600; None: as the prompt says, else 30; "auto": the model decides, within
+    one window of its context). `wishes` (see `asked_for`) are tempo, key, metre, bars, instruments and the like, asked
+    for in so many words. A `seed` is drawn when None; the piece records it. `temperature`, `top_p` and `guidance` None:
+    as the model recommends; guidance above 1 makes the text count more and takes twice as long. `model` is a name, a
+    folder or a hub id; `engine` is auto, onnx, torch or vllm.
+    `parse` reads the prompt: what it states counts as a wish where `wishes` has none. The piece's `findings` say which
+    wishes are met.
+    `dynamics` is how unequal the velocities are, from 0 (all 72) to 1 (as in real music).
+    A piece that is stuck or silent is composed again, `retries` times at most; its `attempt` says which one it is.
     `on_progress` is called after every note; `cancel`, once set, returns what there is. Raises `MidiLLMError`s.
     """
     return compose_takes(
         prompt,
         takes=1,
         seconds=seconds,
+        wishes=wishes,
         seed=seed,
         temperature=temperature,
         top_p=top_p,
@@ -62,6 +68,7 @@ def compose(
         engine=engine,
         parse=parse,
         dynamics=dynamics,
+        retries=retries,
         on_progress=on_progress,
         cancel=cancel,
     )[0]
@@ -71,7 +78,9 @@ def compose_takes(
     prompt: str,
     *,
     takes: int,
-    seconds: float | None = DEFAULT_SECONDS,
+    best: int | None = None,
+    seconds: float | Literal["auto"] | None = None,
+    wishes: Wishes | None = None,
     seed: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
@@ -80,10 +89,14 @@ def compose_takes(
     engine: str = DEFAULT_ENGINE,
     parse: bool = True,
     dynamics: float = DEFAULT_DYNAMICS,
+    retries: int = DEFAULT_RETRIES,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> list[Piece]:
-    """Compose `takes` pieces side by side, with the seeds `seed`, `seed + 1`, …; otherwise as `compose`."""
+    """Compose `takes` pieces side by side, with the seeds `seed`, `seed + 1`, …; otherwise as `compose`.
+
+    With `best` only so many are kept, the highest `ranking` first.
+    """
     settings = Settings(
         seconds=seconds,
         takes=takes,
@@ -93,6 +106,8 @@ def compose_takes(
         guidance=guidance,
         parse=parse,
         dynamics=dynamics,
+        best=best,
+        retries=retries,
     )
     from midi_llm.compose.composer import Composer
 

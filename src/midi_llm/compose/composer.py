@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from midi_llm.compose.bounds import DEFAULT_BOUNDS, Bounds
-from midi_llm.compose.ensemble import Ensemble, find_ensemble
 from midi_llm.compose.piece import Piece
+from midi_llm.compose.plan import Plan, make_plan
 from midi_llm.compose.playable import playable
+from midi_llm.compose.ranking import CopiedShare, rank
+from midi_llm.compose.retake import Retake
 from midi_llm.compose.settings import (
     DEFAULT_ENGINE,
     DEFAULT_GUIDANCE,
@@ -25,16 +28,17 @@ from midi_llm.compose.settings import (
     DEFAULT_TOP_P,
     Settings,
 )
-from midi_llm.compose.take import Progress, Take
-from midi_llm.compose.timing import MOST_STRETCH, with_beats
+from midi_llm.compose.take import Ending, Progress, Take
+from midi_llm.compose.timing import with_beats
 from midi_llm.compose.tonic import in_key
-from midi_llm.compose.wishes import NO_WISHES, Wishes, find_wishes, restate
+from midi_llm.compose.verdict import judge
 from midi_llm.engines.base import Engine, FinishReason, SamplingParams
 from midi_llm.engines.open import open_engine
 from midi_llm.model.catalog import resolve_model
 from midi_llm.model.checkpoint import verify_checkpoint
 from midi_llm.music.dynamics import with_dynamics
 from midi_llm.music.repair import repair
+from midi_llm.music.score import Score
 from midi_llm.prompt import PUBLISHED, PromptFormat, load_tokenizer, read_record
 from midi_llm.tokens.codec import dequantize
 from midi_llm.tokens.rests import remove_rests
@@ -67,8 +71,10 @@ class Composer:
         top_p: float = DEFAULT_TOP_P,
         guidance: float = DEFAULT_GUIDANCE,
         bounds: Bounds = DEFAULT_BOUNDS,
+        copied_share: CopiedShare | None = None,
     ) -> None:
         self.engine = engine
+        self.copied_share = copied_share
         self.model = model
         self.text_rows = engine.vocab_size - MUSIC_VOCAB_SIZE
         self.temperature = temperature
@@ -107,6 +113,18 @@ class Composer:
         """Free the engine."""
         self.engine.close()
 
+    def plan(self, prompt: str, settings: Settings) -> Plan:
+        """What `prompt` and `settings` ask for. Raises `RequestError` where they ask for what cannot be."""
+        return make_plan(prompt, settings, restates=self._prompt_format.restates)
+
+    def params(self, settings: Settings) -> SamplingParams:
+        """How to draw: as `settings` say, else as the model recommends."""
+        return SamplingParams(
+            temperature=self.temperature if settings.temperature is None else settings.temperature,
+            top_p=self.top_p if settings.top_p is None else settings.top_p,
+            guidance=self.guidance if settings.guidance is None else settings.guidance,
+        )
+
     def prompt_ids(self, prompt: str) -> list[int]:
         """Token ids of a text, ending in the id that starts a piece. Raises `PromptError`."""
         room = int(self.engine.max_positions * (1 - LEAST_MUSIC_SHARE))
@@ -132,44 +150,43 @@ class Composer:
         on_progress: OnProgress | None = None,
         cancel: threading.Event | None = None,
     ) -> list[Piece]:
-        """`settings.takes` pieces of one text, in the order of their seeds.
+        """`settings.takes` pieces of one text, in the order of their seeds, or the `settings.best` of them.
 
-        When `cancel` is set the pieces hold what there is; takes that had not begun are missing from the list, except
-        that there is always one piece.
+        A take that is stuck, silent or a copy is composed again, `settings.retries` times at most. When `cancel` is set
+        the pieces hold what there is; takes that had not begun are missing from the list, except that there is always
+        one piece.
         """
-        wishes = find_wishes(prompt) if settings.parse else NO_WISHES
-        ids = self.prompt_ids(restate(prompt, wishes) if self._prompt_format.restates else prompt)
-        params = SamplingParams(
-            temperature=self.temperature if settings.temperature is None else settings.temperature,
-            top_p=self.top_p if settings.top_p is None else settings.top_p,
-            guidance=self.guidance if settings.guidance is None else settings.guidance,
+        plan = self.plan(prompt, settings)
+        make = partial(
+            Take,
+            prompt_ids=self.prompt_ids(plan.text),
+            plan=plan,
+            params=self.params(settings),
+            bounds=self.bounds,
+            text_rows=self.text_rows,
+            max_positions=self.engine.max_positions,
         )
-        ensemble = find_ensemble(prompt) if settings.parse else Ensemble()
-        takes = [
-            Take(
-                index=index,
-                seed=seed,
-                prompt_ids=ids,
-                settings=settings,
-                params=params,
-                instruments=ensemble.pick(seed),
-                bounds=self.bounds,
-                room=1.0 if wishes.bpm is None else MOST_STRETCH,
-                text_rows=self.text_rows,
-                max_positions=self.engine.max_positions,
-            )
-            for index, seed in enumerate(settings.seeds())
-        ]
         pieces: list[Piece] = []
-        for first in range(0, len(takes), BATCH_TAKES):
+        seeds = list(enumerate(settings.seeds()))
+        for first in range(0, len(seeds), BATCH_TAKES):
             if pieces and cancel is not None and cancel.is_set():
                 break
-            batch = takes[first : first + BATCH_TAKES]
-            wall = self._run(batch, on_progress, cancel)
-            pieces += [self._piece(take, prompt, wishes, seconds) for take, seconds in zip(batch, wall, strict=True)]
+            fresh = seeds[first : first + BATCH_TAKES]
+            for attempt in range(settings.retries + 1):
+                takes = [make(index=index, seed=seed, attempt=attempt) for index, seed in fresh]
+                wall = self.run(takes, on_progress, cancel)
+                made = [self._piece(take, seconds) for take, seconds in zip(takes, wall, strict=True)]
+                pieces = _replaced(pieces, fresh, made)
+                fresh = [one for one, piece in zip(fresh, made, strict=True) if _again(piece)]
+                if not fresh:
+                    break
+        if settings.best is not None:
+            pieces = sorted(pieces, key=lambda piece: -piece.ranking.total)[: settings.best]
         return pieces
 
-    def _run(self, takes: list[Take], on_progress: OnProgress | None, cancel: threading.Event | None) -> list[float]:
+    def run(
+        self, takes: Sequence[Take | Retake], on_progress: OnProgress | None, cancel: threading.Event | None
+    ) -> list[float]:
         """Compose `takes` side by side to their ends, window by window; the wall seconds each one took."""
         began = time.perf_counter()
         wall = [0.0] * len(takes)
@@ -185,36 +202,60 @@ class Composer:
                     wall[number] = time.perf_counter() - began
         return wall
 
-    def _piece(self, take: Take, prompt: str, wishes: Wishes, seconds_taken: float) -> Piece:
-        """The finished take as a `Piece`: mended, at the tempo and in the key that were asked for, with velocities."""
+    def _piece(self, take: Take, seconds_taken: float) -> Piece:
+        """The finished take as a `Piece`, with what was asked for brought about as far as it can be, and judged."""
+        plan = take.plan
         events = remove_rests(take.events)
-        seconds = take.settings.seconds
         composed, repairs = repair(dequantize(events))
-        score = playable(composed) if take.is_bound else composed
-        score, grid = with_beats(score, wishes, seconds=seconds)
-        score = with_dynamics(in_key(score, wishes.key), grid, amount=take.settings.dynamics, seed=take.seed)
-        is_cut = wishes.bpm is not None and seconds is not None and score.seconds >= seconds
+        score = _finished(composed, plan, is_bound=take.is_bound, seed=take.seed)
+        findings = judge(score, plan.wishes, seconds=plan.seconds)
+        is_cut = plan.room > 1 and plan.seconds is not None and score.seconds >= plan.seconds
+        ending: Ending = "asked" if is_cut and take.ending == "own" else take.ending or "cancelled"
         return Piece(
             score=score,
             events=events,
             windows=tuple(take.windows),
             text_rows=self.text_rows,
-            prompt=prompt,
+            prompt=plan.prompt,
             seed=take.seed,
             temperature=take.params.temperature,
             top_p=take.params.top_p,
             guidance=take.params.guidance,
-            dynamics=take.settings.dynamics,
-            seconds_asked=take.settings.seconds,
+            dynamics=plan.dynamics,
+            seconds_asked=plan.seconds,
             model=self.model,
             engine=self.engine.name,
             version=VERSION,
             finish_reason=_finish_reason(take),
-            ending="asked" if is_cut and take.ending == "own" else take.ending or "cancelled",
+            ending=ending,
             reports=tuple(take.reports),
             repairs=repairs,
+            findings=findings,
+            ranking=rank(score, findings, ending=ending, repaired=bool(take.reports), copied_share=self.copied_share),
+            attempt=take.attempt,
             seconds_taken=seconds_taken,
         )
+
+
+def _finished(composed: Score, plan: Plan, *, is_bound: bool, seed: int) -> Score:
+    """What was composed, playable, with the tempo, length, key and dynamics that were asked for."""
+    wishes = plan.wishes
+    score, grid = with_beats(playable(composed) if is_bound else composed, wishes, seconds=plan.seconds)
+    is_fixed = wishes.pitch_classes is not None or bool(wishes.ranges)  # pitches held to by the grammar stay
+    score = in_key(score, None if is_fixed else wishes.key)
+    return with_dynamics(score, grid, amount=plan.dynamics, seed=seed)
+
+
+def _replaced(pieces: list[Piece], numbered: list[tuple[int, int]], made: list[Piece]) -> list[Piece]:
+    """`pieces` with those `made` at their numbers, or behind them where they are the first."""
+    places = {index: piece for (index, _), piece in zip(numbered, made, strict=True)}
+    more = [piece for index, piece in places.items() if index >= len(pieces)]
+    return [places.get(index, piece) for index, piece in enumerate(pieces)] + more
+
+
+def _again(piece: Piece) -> bool:
+    """Whether a piece is to be composed again."""
+    return piece.ending != "cancelled" and not piece.ranking.is_sound
 
 
 def _finish_reason(take: Take) -> FinishReason:

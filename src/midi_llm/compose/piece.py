@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from midi_llm.compose.ranking import Ranking
 from midi_llm.compose.take import Ending
+from midi_llm.compose.verdict import Finding
 from midi_llm.engines.base import FinishReason
 from midi_llm.music.instruments import instrument_name
 from midi_llm.music.repair import RepairReport
@@ -21,7 +24,7 @@ from midi_llm.tokens.salvage import DecodeReport
 DEFAULT_TEMPO = 120.0
 """Beats per minute of a score without a tempo (standard MIDI)."""
 
-Summary = dict[str, str | int | float | list[str] | dict[str, int] | None]
+Summary = dict[str, Any]
 """JSON-able facts of a piece."""
 
 
@@ -53,6 +56,11 @@ class Piece:
     """What had to be repaired, one report per window that did not decode strictly; empty for a sound piece."""
     repairs: RepairReport
     """What was mended in the notes, by name (music/repair.py)."""
+    findings: tuple[Finding, ...]
+    """Every wish that was made, or read in the prompt, and whether the piece meets it."""
+    ranking: Ranking
+    attempt: int
+    """0, or how often it was composed again because it was stuck, silent or a copy."""
     seconds_taken: float
     """Wall clock from the start of composing to the end of this take; takes made side by side share it."""
 
@@ -111,6 +119,16 @@ class Piece:
             "version": self.version,
             "finish_reason": self.finish_reason,
             "ending": self.ending,
+            "wishes": [
+                {"wish": one.wish, "asked": one.asked, "found": one.found, "met": one.met} for one in self.findings
+            ],
+            "ranking": {
+                "total": round(self.ranking.total, 3),
+                "adherence": round(self.ranking.adherence, 3),
+                "health": round(self.ranking.health, 3),
+                "novelty": None if self.ranking.novelty is None else round(self.ranking.novelty, 3),
+            },
+            "attempt": self.attempt,
             "windows": len(self.windows),
             "repaired_windows": len(self.reports),
             "repairs": {**self.repairs.changed, "double": self.repairs.removed},

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from midi_llm.errors import RequestError
 from midi_llm.model.catalog import DEFAULT_MODEL as DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from midi_llm.compose.wishes import Wishes
 
 DEFAULT_SECONDS = 30.0
 MIN_SECONDS = 1.0
@@ -23,22 +27,25 @@ DEFAULT_GUIDANCE = 1.0
 """Off; for a model that recommends nothing else."""
 MAX_GUIDANCE = 20.0
 DEFAULT_DYNAMICS = 0.5
-"""Half as unequal as real music: nearest to real velocities, over all instruments (docs/musicianship.md)."""
+"""Half as unequal as real music: nearer to real velocities than none or all of it (docs/musicianship.md)."""
 DEFAULT_ENGINE = "auto"
 MAX_TAKES = 64
 MAX_SEED = 2**32 - 1
+DEFAULT_RETRIES = 1
+MAX_RETRIES = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """One checked wish. `seconds` None leaves the length to the model, within one window of its context.
+    """How a prompt is composed. `seconds` None: as long as the prompt says, else 30 s; "auto": the model decides.
 
-    `temperature`, `top_p` and `guidance` None take what the model recommends. `parse`: only instruments that fit those
-    named in the prompt are used, and its tempo, metre and key are met where the piece comes near them. `dynamics`: how
-    unequal the velocities are, from 0 (all 72) to 1 (as in real music).
+    "auto" lies within one window of the model's context. `temperature`, `top_p` and `guidance` None take what the model
+    recommends. `parse`: what the prompt says about instruments, tempo, metre, key and length binds the piece as if it
+    were among the `wishes`; these come first. `dynamics`: how unequal the velocities are, from 0 (all 72) to 1 (as in
+    real music).
     """
 
-    seconds: float | None = DEFAULT_SECONDS
+    seconds: float | Literal["auto"] | None = None
     takes: int = 1
     seed: int | None = None
     temperature: float | None = None
@@ -46,15 +53,26 @@ class Settings:
     guidance: float | None = None
     parse: bool = True
     dynamics: float = DEFAULT_DYNAMICS
+    wishes: Wishes | None = None
+    best: int | None = None
+    """Only so many of the takes are kept, the highest ranked first; None keeps all, in the order of their seeds."""
+    retries: int = DEFAULT_RETRIES
+    """How often a take that is stuck, silent or a copy is composed again."""
 
     def __post_init__(self) -> None:
-        if self.seconds is not None and not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
+        if self.seconds is not None and self.seconds != "auto" and not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
             raise RequestError(
                 f"seconds is {self.seconds:g}; allowed is {MIN_SECONDS:g} to {MAX_SECONDS:g},"
                 f" {DEFAULT_SECONDS:g} is usual"
             )
+        if self.seconds is not None and self.wishes is not None and self.wishes.bars is not None:
+            raise RequestError("a length in seconds and one in bars are both asked for; leave one of them away")
         if not 1 <= self.takes <= MAX_TAKES:
             raise RequestError(f"takes is {self.takes}; allowed is 1 to {MAX_TAKES}")
+        if self.best is not None and not 1 <= self.best <= self.takes:
+            raise RequestError(f"best is {self.best}; allowed is 1 to the number of takes, {self.takes}")
+        if not 0 <= self.retries <= MAX_RETRIES:
+            raise RequestError(f"retries is {self.retries}; allowed is 0 to {MAX_RETRIES}")
         if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
             raise RequestError(f"seed is {self.seed}; allowed is 0 to {MAX_SEED}")
         if self.temperature is not None and not 0.0 <= self.temperature <= 10.0:

@@ -1,6 +1,6 @@
 """One take in the making: its windows, the ids that arrived, how far it has come.
 
-In: prompt ids, a seed, the length asked for, then token ids one by one. Out: `Request`s for an engine and, at the end,
+In: prompt ids, a seed, a plan, then token ids one by one. Out: `Request`s for an engine and, at the end,
 the events of the whole piece with the reason why it ended. Knows no engine and no text.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from midi_llm.compose.bounds import DEFAULT_BOUNDS, Bounds
 from midi_llm.compose.constraint import WindowConstraint
-from midi_llm.compose.settings import Settings
+from midi_llm.compose.plan import Plan
 from midi_llm.compose.windows import FIRST, Window, length_ticks, limits, slide
 from midi_llm.engines.base import FinishReason, Request, SamplingParams
 from midi_llm.errors import RequestError, TokenError
@@ -58,16 +58,16 @@ class Take:
         index: int,
         seed: int,
         prompt_ids: list[int],
-        settings: Settings,
+        plan: Plan,
         params: SamplingParams,
-        instruments: frozenset[int] | None = None,
+        attempt: int = 0,
         bounds: Bounds = DEFAULT_BOUNDS,
-        room: float = 1.0,
         text_rows: int,
         max_positions: int,
     ) -> None:
         self.index = index
         self.seed = seed
+        self.attempt = attempt
         self.ending: Ending | None = None
         self.reports: list[DecodeReport] = []
         """One per window that did not decode strictly."""
@@ -76,15 +76,14 @@ class Take:
         self.events: Events = FIRST.context
         """Every event so far, rests included, times from the start of the piece; complete at the end of a window."""
         self._prompt_ids = prompt_ids
-        self.settings = settings
+        self.plan = plan
         self.params = params
         """How to draw; budget and seed are set for each window."""
-        self._allowed = instruments
+        self._allowed = plan.wishes.ensemble.pick(seed)
         self._bounds = bounds
         self._text_rows = text_rows
         self._budget = max_positions - len(prompt_ids)
-        self._target = None if settings.seconds is None else length_ticks(settings.seconds * room)
-        """In ticks: `room` times the length asked for, where the piece may be played faster than it is composed."""
+        self._target = None if plan.seconds is None else length_ticks(plan.seconds * plan.room)
         self._notes = 0
         self._seconds = 0.0
         self._arrived = 0
@@ -115,7 +114,7 @@ class Take:
         self._arrived += 1
         if slot == 0 and amt_id < MAX_TIME_TICKS:
             ticks = self._window.offset_ticks + amt_id
-            self._seconds = min(ticks / TICKS_PER_SECOND, self.settings.seconds or math.inf)
+            self._seconds = min(ticks / TICKS_PER_SECOND, self.plan.seconds or math.inf)
         is_note = slot == 2 and amt_id != REST
         self._notes += is_note
         return is_note
@@ -171,6 +170,8 @@ class Take:
             max_polyphony=self._bounds.polyphony(self._allowed),
             min_gap_ticks=self._bounds.min_gap_ticks,
             min_melodic_ticks=min(self._bounds.min_melodic_ticks, bounds.end_ticks),
+            pitch_classes=self.plan.wishes.pitch_classes,
+            ranges={instrument: (low, high) for instrument, low, high in self.plan.wishes.ranges},
             **self._instruments(window),
         )
         return WindowConstraint(grammar, bounds, text_rows=self._text_rows)
@@ -192,10 +193,13 @@ class Take:
         return bounds
 
     def _window_seed(self) -> int:
-        """The take's seed for the first window, and one derived from it for every later one."""
+        """The take's seed for the first window of its first attempt, and one derived from it for every other one."""
         number = len(self.windows)
-        return self.seed if number == 0 else int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+        if number == self.attempt == 0:
+            return self.seed
+        again = [self.attempt] if self.attempt else []
+        return int(np.random.SeedSequence([self.seed, number, *again]).generate_state(1)[0])
 
     def _is_stuck(self) -> bool:
         """Whether the take has used more windows than a piece of its length can need."""
-        return len(self.windows) >= 4 + math.ceil((self.settings.seconds or 0) / LEAST_SECONDS_PER_WINDOW)
+        return len(self.windows) >= 4 + math.ceil((self.plan.seconds or 0) / LEAST_SECONDS_PER_WINDOW)

@@ -13,6 +13,7 @@ from midi_llm.compose.wishes import Wishes
 from midi_llm.music.beats import BeatGrid, estimate_beats
 from midi_llm.music.features import note_table
 from midi_llm.music.score import Score, Tempo, TimeSignature
+from midi_llm.music.write import DEFAULT_BPM
 
 MOST_STRETCH = 1.2
 """A piece is played at most this much slower or faster than it was composed."""
@@ -20,23 +21,65 @@ LEVELS = (1.0, 0.5, 2.0)
 """The tempo asked for may be the one heard, its half or its double: both count the same notes."""
 SHORTEST_SECONDS = 0.02
 """A note that would be cut shorter is left out."""
+WHOLE_BAR = 0.02
+"""A loop that lacks no more than this share of a bar has the bar."""
+QUARTERS_PER_WHOLE, SECONDS_PER_MINUTE = 4, 60.0
 LEAST_CONFIDENCE = 0.5
 """Of the ear (music/beats.py), for a tempo that nobody asked for to be written."""
 
 
 def with_beats(score: Score, wishes: Wishes, *, seconds: float | None) -> tuple[Score, BeatGrid | None]:
-    """`score` at the tempo asked for, with tempo and metre written, and cut at `seconds` (None: as long as it gets).
+    """`score` at the tempo asked for, with tempo and metre written, and cut at its length; and the beats heard in it.
 
-    Without a tempo in `wishes` the one heard is written if it is steady and clear. What is not heard is not written.
-    Beside it the beats as they now lie, where any are heard.
+    The length is the number of bars asked for; of a loop as many whole bars as fit into `seconds`; else `seconds`, or
+    as long as it gets (None). Without a tempo in `wishes` the one heard is written if it is steady and clear. Where
+    none is, the file has the tempo asked for; bars that are counted are then those of that tempo, or of 120 bpm.
     """
     grid = estimate_beats(note_table(score), metre=wishes.metre)
-    if wishes.bpm is not None and grid is not None and (factor := stretch(grid.bpm, wishes.bpm)) is not None:
-        slower = replace(grid, beats=grid.beats * factor, bpm=grid.bpm / factor)
-        return _cut(_written(_played(score, factor), wishes.bpm, grid), seconds), slower
-    if grid is not None and grid.steady and grid.confidence >= LEAST_CONFIDENCE:
-        score = _written(score, grid.bpm, grid)
-    return _cut(score, seconds), grid
+    timed, grid = _timed(score, wishes, grid)
+    in_bars = wishes.bars is not None or wishes.loop
+    if in_bars and not timed.tempos:
+        timed = _written(timed, grid.bpm if grid is not None else DEFAULT_BPM, _metre(wishes, grid))
+    if not in_bars:
+        return _cut(timed, seconds), grid
+    signature = timed.time_signatures[0]
+    bar = bar_seconds(timed.tempos[0].bpm, (signature.numerator, signature.denominator))
+    length = timed.seconds if seconds is None else min(seconds, timed.seconds + bar)
+    bars = wishes.bars or max(1, int(length / bar + WHOLE_BAR))
+    return replace(_cut(timed, bars * bar), end=bars * bar), grid
+
+
+def _timed(score: Score, wishes: Wishes, grid: BeatGrid | None) -> tuple[Score, BeatGrid | None]:
+    """`score` with a tempo and metre if one is heard or asked for, played at the tempo asked for if that is near.
+
+    With it the beats of `grid` as they then lie.
+    """
+    is_clear = grid is not None and grid.steady and grid.confidence >= LEAST_CONFIDENCE
+    if wishes.bpm is None:
+        return (_written(score, grid.bpm, grid.metre) if grid is not None and is_clear else score), grid
+    found = None if grid is None else nearest(grid, wishes.bpm)
+    if grid is not None and found is not None:
+        factor, bpm = found
+        played = replace(grid, beats=grid.beats * factor, bpm=grid.bpm / factor)
+        return _written(_played(score, factor), bpm, grid.metre), played
+    if grid is not None and is_clear:
+        return _written(score, grid.bpm, grid.metre), grid
+    return _written(score, wishes.bpm, _metre(wishes, grid)), grid
+
+
+def nearest(grid: BeatGrid, asked: float) -> tuple[float, float] | None:
+    """How much slower the beats of `grid` are to be played at the tempo `asked`, and that tempo in quarter notes.
+
+    A tempo named for a compound metre may count quarters or felt beats. None where both are too far away.
+    """
+    tempi = {asked, asked * grid.quarters_per_beat} if grid.quarters_per_beat > 1 else {asked}
+    found = [(factor, bpm) for bpm in sorted(tempi) if (factor := stretch(grid.bpm, bpm)) is not None]
+    return min(found, key=lambda one: max(one[0], 1 / one[0]), default=None)
+
+
+def bar_seconds(bpm: float, metre: tuple[int, int]) -> float:
+    """How long a bar of `metre` lasts at `bpm` quarter notes a minute."""
+    return metre[0] * QUARTERS_PER_WHOLE / metre[1] * SECONDS_PER_MINUTE / bpm
 
 
 def stretch(heard: float, asked: float) -> float | None:
@@ -45,8 +88,12 @@ def stretch(heard: float, asked: float) -> float | None:
     return factor if max(factor, 1 / factor) <= MOST_STRETCH else None
 
 
-def _written(score: Score, bpm: float, grid: BeatGrid) -> Score:
-    signature = TimeSignature(time=0.0, numerator=grid.metre[0], denominator=grid.metre[1])
+def _metre(wishes: Wishes, grid: BeatGrid | None) -> tuple[int, int]:
+    return wishes.metre or (grid.metre if grid is not None else (4, 4))
+
+
+def _written(score: Score, bpm: float, metre: tuple[int, int]) -> Score:
+    signature = TimeSignature(time=0.0, numerator=metre[0], denominator=metre[1])
     return replace(score, tempos=(Tempo(time=0.0, bpm=bpm),), time_signatures=(signature,))
 
 

@@ -1,92 +1,96 @@
-"""Facts that a text states about time and key: a tempo, a metre, a key. English, and the usual signs.
+"""What a piece is wished to be, beside the words of its prompt: tempo, metre, key, length, instruments, pitches.
 
-In: a prompt. Out: `Wishes`, and the text with those facts said again as the captions say them that a model was trained
-on (docs/data.md): free texts say them in more ways than a small model has seen. Knows no instruments (ensemble.py).
+A `Wishes` holds what was read in a text (reading.py) or asked for in so many words (asked.py); the latter come first.
+What the grammar can hold a take to, it does (instruments, pitches, length); the rest is said to the model as captions
+say it, brought about afterwards where that is possible, and measured (verdict.py).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
+from typing import Literal, get_args
 
-SLOWEST_BPM, FASTEST_BPM = 30.0, 260.0
-"""Tempi outside are not taken for one."""
+from midi_llm.compose.ensemble import NOBODY, Ensemble
+from midi_llm.errors import RequestError
+from midi_llm.music.beats import FASTEST_BPM, SLOWEST_BPM
+from midi_llm.music.compass import HIGHEST_PITCH
+from midi_llm.music.instruments import instrument_name
+from midi_llm.music.key import key_number
 
-_NUMBER = r"(\d{2,3}(?:\.\d+)?)"
-_TEMPO = re.compile(
-    rf"\b{_NUMBER}\s*-?\s*(?:bpm\b|beats?\s+(?:per|a|to\s+the)\s+min)"
-    r"|(?:\b(?:bpm|tempo|crotchet|quarter(?:[ -]note)?)|♩)\s*(?:of|at|is|=|:)?\s*(?:about|around|circa|ca?\.)?"
-    rf"\s*{_NUMBER}\b",
-    re.IGNORECASE,
-)
-_SHARP, _FLAT = r"#|♯|[ -]?sharp", r"b|♭|[ -]?flat"
-_NO_KEY = r"(?!\s+(?:key|keys|mode|mood|moods|chord|chords|third|thirds|scale|feel|tonality)\b)"
-_KEY = re.compile(
-    rf"\b(?P<name>[A-G])(?P<sharp>{_SHARP})?(?P<flat>{_FLAT})?[ -]?(?P<mode>[Mm]ajor|[Mm]inor|maj|min|m)\b{_NO_KEY}"
-)
-_METRE = re.compile(r"(?<![\d./])(\d{1,2})\s?/\s?(2|4|8|16)(?![\d./])")
-_METRE_WORDS = (
-    (re.compile(r"\b(?:waltz(?:es)?|minuets?|mazurkas?|three[ -]four|triple (?:time|metre|meter))\b", re.I), (3, 4)),
-    (re.compile(r"\b(?:six[ -]eight|jigs?)\b", re.I), (6, 8)),
-    (re.compile(r"\b(?:four[ -]four|common time)\b", re.I), (4, 4)),
-    (re.compile(r"\b(?:polkas?|two[ -]four)\b", re.I), (2, 4)),
-)
-_MOST_BEATS = 15
+Density = Literal["sparse", "medium", "dense"]
+PitchRange = tuple[int, int, int]
+"""Instrument (0-128), lowest and highest pitch."""
+
+_BRACKETS = re.compile(r" \(.*\)")
+METRE_UNITS = (2, 4, 8, 16)
+MOST_BEATS = 15
+MOST_BARS = 400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wishes:
-    """What a text asks for; None where it says nothing."""
+    """None, or nothing, where no wish was made. Raises `RequestError` for a value that no piece can have."""
 
     bpm: float | None = None
-    """Quarter notes a minute."""
+    """Quarter notes a minute; in a compound metre also taken for its felt beats."""
     metre: tuple[int, int] | None = None
     key: str | None = None
     """Such as "Bb minor"."""
+    seconds: float | None = None
+    bars: int | None = None
+    """Exactly so many; counts before `seconds`."""
+    loop: bool = False
+    """The last bar leads to the first: whole bars, and nothing sounds on after the end."""
+    density: Density | None = None
+    ensemble: Ensemble = field(default=NOBODY)
+    pitch_classes: frozenset[int] | None = None
+    """0-11 from C: melodic instruments play no others."""
+    ranges: tuple[PitchRange, ...] = ()
 
-    def restated(self) -> str:
-        """These facts as a caption's tags, "" where there are none: "90 bpm, key of A minor, 3/4 time"."""
-        parts = [
+    def __post_init__(self) -> None:
+        if self.bpm is not None and not SLOWEST_BPM <= self.bpm <= FASTEST_BPM:
+            raise RequestError(f"a tempo of {self.bpm:g} bpm; allowed is {SLOWEST_BPM:g} to {FASTEST_BPM:g}")
+        if self.metre is not None and not (2 <= self.metre[0] <= MOST_BEATS and self.metre[1] in METRE_UNITS):
+            raise RequestError(
+                f"a metre of {self.metre[0]}/{self.metre[1]}; allowed are 2 to {MOST_BEATS} beats of"
+                f" {', '.join(f'1/{unit}' for unit in METRE_UNITS)}"
+            )
+        if self.key is not None and key_number(self.key) is None:
+            raise RequestError(f"no key is called {self.key!r}; keys are named as in 'Bb minor' and 'F# major'")
+        if self.bars is not None and not 1 <= self.bars <= MOST_BARS:
+            raise RequestError(f"{self.bars} bars; allowed are 1 to {MOST_BARS}")
+        if self.density is not None and self.density not in get_args(Density):
+            raise RequestError(f"density {self.density!r} is not known; allowed are {', '.join(get_args(Density))}")
+        if self.pitch_classes is not None and not self.pitch_classes:
+            raise RequestError("no pitch is allowed; name at least one, such as 'C D E G A'")
+        for instrument, low, high in self.ranges:
+            if not 0 <= low <= high <= HIGHEST_PITCH:
+                raise RequestError(
+                    f"a range of {low} to {high} for {instrument_name(instrument)}; allowed is 0 to {HIGHEST_PITCH},"
+                    " the lowest pitch first"
+                )
+
+    def over(self, read: Wishes) -> Wishes:
+        """These wishes, and those of `read` where there are none of these."""
+        kept = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default}
+        if self.seconds is not None and self.bars is None:
+            kept["bars"] = None
+        return replace(read, **{**kept, "ensemble": self.ensemble.over(read.ensemble)})
+
+    def facts(self) -> tuple[str, ...]:
+        """Tempo, key and metre as a caption's tags, such as ("90 bpm", "key of A minor")."""
+        tags = (
             f"{self.bpm:g} bpm" if self.bpm else "",
             f"key of {self.key}" if self.key else "",
             f"{self.metre[0]}/{self.metre[1]} time" if self.metre else "",
-        ]
-        return ", ".join(part for part in parts if part)
+        )
+        return tuple(tag for tag in tags if tag)
+
+    def parts(self) -> tuple[str, ...]:
+        """Instruments and density as tags."""
+        names = (_BRACKETS.sub("", instrument_name(group[0])).lower() for group in self.ensemble.named)
+        return (*names, *((self.density,) if self.density else ()))
 
 
 NO_WISHES = Wishes()
-
-
-def find_wishes(text: str) -> Wishes:
-    """The first tempo, metre and key that `text` states. A metre in figures counts before one in words ("waltz")."""
-    return Wishes(bpm=_tempo(text), metre=_metre(text), key=_key(text))
-
-
-def restate(text: str, wishes: Wishes) -> str:
-    """`text` with its facts said again at the end."""
-    facts = wishes.restated()
-    return f"{text.rstrip(' .;,')}. {facts}." if facts else text
-
-
-def _tempo(text: str) -> float | None:
-    for match in _TEMPO.finditer(text):
-        bpm = float(match[1] or match[2])
-        if SLOWEST_BPM <= bpm <= FASTEST_BPM:
-            return bpm
-    return None
-
-
-def _metre(text: str) -> tuple[int, int] | None:
-    for match in _METRE.finditer(text):
-        beats, unit = int(match[1]), int(match[2])
-        if 2 <= beats <= _MOST_BEATS:
-            return beats, unit
-    return next((metre for words, metre in _METRE_WORDS if words.search(text)), None)
-
-
-def _key(text: str) -> str | None:
-    match = _KEY.search(text)
-    if match is None or (match["mode"] == "m" and not re.search(r"\b(?:in|key(?: of)?:?)\s+$", text[: match.start()])):
-        return None  # "Am" is a key only where it is said to be one
-    accidental = "#" if match["sharp"] else "b" if match["flat"] else ""
-    return f"{match['name']}{accidental} {'major' if match['mode'].lower().startswith('maj') else 'minor'}"

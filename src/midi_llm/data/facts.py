@@ -22,6 +22,7 @@ from midi_llm.music.features import (
     dynamics,
     mean_pitch,
     mean_polyphony,
+    relative_density,
     swing_ratio,
 )
 from midi_llm.music.form import bar_labels, repeated_share
@@ -81,15 +82,6 @@ class Facts:
     ensemble: str = ""
     form: tuple[str, ...] = ()
     """Sections of the piece; only where the window is the whole piece."""
-
-
-def relative_density(notes_per_second: float, instruments: int) -> float:
-    """Notes a second over the root of the number of instruments: a duo of 9 is as busy as a solo of 6.4.
-
-    Over training windows the median of notes a second grows about so: 6.3 alone, 10.7 for 3, 19.6 for 6 instruments
-    (docs/log.md 2026-11-24).
-    """
-    return float(notes_per_second / np.sqrt(max(instruments, 1)))
 
 
 def window_facts(window: Window, metadata: Metadata) -> Facts:

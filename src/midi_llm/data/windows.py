@@ -18,7 +18,7 @@ import numpy.typing as npt
 from midi_llm.data.augment import AugmentSettings, draw_semitones, draw_stretch, substitute, transpose
 from midi_llm.data.sources.base import Metadata
 from midi_llm.music.features import NoteTable, note_table
-from midi_llm.music.key import PITCH_CLASSES
+from midi_llm.music.key import PITCH_CLASSES, pitch_class
 from midi_llm.music.quantise import grid_lines
 from midi_llm.music.score import DRUMS, Score
 from midi_llm.tokens.codec import Events
@@ -47,8 +47,6 @@ DEFAULT_BPM = 120.0
 METRICAL_SHARE = 0.8
 """Of a piece's onsets near the grid, from which on it counts as written and not as performed."""
 
-_SHARPS = {"C#": 1, "D#": 3, "F#": 6, "G#": 8, "A#": 10, "Cb": 11, "E#": 5, "B#": 0, "Fb": 4}
-_PITCH_CLASS = {name: i for i, name in enumerate(PITCH_CLASSES)} | _SHARPS
 _HALF_TICK = 0.5 / TICKS_PER_SECOND
 """A note that begins less than half a tick before a bar line begins with it."""
 _ON_LINE_QUARTERS = 1e-3
@@ -152,9 +150,8 @@ def snap_tempo(bpm: float, rng: np.random.Generator, *, snap: float) -> float:
 def transpose_key(key: str | None, semitones: int) -> str | None:
     """`key` ("Bb minor") moved by `semitones`; None stays None, as does a key that is not spelled so."""
     parts = (key or "").split()
-    if len(parts) != 2 or parts[0] not in _PITCH_CLASS:
-        return None
-    return f"{PITCH_CLASSES[(_PITCH_CLASS[parts[0]] + semitones) % 12]} {parts[1]}"
+    tonic = pitch_class(parts[0]) if len(parts) == 2 else None
+    return None if tonic is None else f"{PITCH_CLASSES[(tonic + semitones) % 12]} {parts[1]}"
 
 
 def cut_window(

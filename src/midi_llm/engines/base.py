@@ -24,12 +24,17 @@ FinishReason = Literal["stop", "length", "cancelled"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Allowed:
-    """Ids that may come next: `start <= id < stop` where `mask[id - start]` holds (None = all), or one of `extra`."""
+    """Ids that may come next: `start <= id < stop` where `mask[id - start]` holds (None = all), or one of `extra`.
+
+    An id of the slice that is drawn above `ceiling` counts as `ceiling`: whatever comes that late comes then. There are
+    no `extra` ids beside a ceiling.
+    """
 
     start: int
     stop: int
     mask: npt.NDArray[np.bool_] | None = None
     extra: tuple[int, ...] = ()
+    ceiling: int | None = None
 
 
 class TokenConstraint(Protocol):

@@ -96,6 +96,8 @@ def rows_of(lanes: Sequence[Lane]) -> list[tuple[OpenRequest, list[int]]]:
 
 def permits(allowed: Allowed, token_id: int) -> bool:
     """Whether `token_id` is one of `allowed`."""
+    if allowed.ceiling is not None and token_id > allowed.ceiling:
+        return False
     if allowed.start <= token_id < allowed.stop:
         return allowed.mask is None or bool(allowed.mask[token_id - allowed.start]) or token_id in allowed.extra
     return token_id in allowed.extra

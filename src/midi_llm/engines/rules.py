@@ -14,6 +14,9 @@ from typing import Any, Protocol, Self, runtime_checkable
 from midi_llm.engines.base import TokenConstraint
 from midi_llm.errors import EngineError
 
+LISTS = ("instruments", "lowest", "highest")
+"""The rules that are lists of numbers."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
@@ -60,8 +63,12 @@ class TripletRules:
     min_duration_ticks: int
     min_melodic_ticks: int
     max_duration_ticks: int
-    min_pitch: int
-    max_pitch: int
+    lowest: tuple[int, ...]
+    """The lowest pitch that each instrument may play."""
+    highest: tuple[int, ...]
+    """The highest pitch of each; below the lowest where it may play none."""
+    pitch_classes: int
+    """Bit c: a melodic instrument may play the pitch class c, 0 to 11 from C up."""
     max_consecutive_rests: int
     """0: no rests."""
     rest_interval_ticks: int
@@ -77,15 +84,18 @@ class TripletRules:
     @classmethod
     def from_numbers(cls, numbers: Mapping[str, Any]) -> Self:
         """Read what a constraint states (or JSON); `EngineError` names what is missing, unknown or no whole number."""
-        _require_integers(cls, numbers, others={"layout", "instruments"})
-        layout, instruments = numbers["layout"], numbers["instruments"]
-        if not isinstance(layout, Mapping) or not isinstance(instruments, list | tuple):
-            raise EngineError("the rules' layout must be a mapping and their instruments a list")
+        _require_integers(cls, numbers, others={"layout", *LISTS})
+        layout = numbers["layout"]
+        if not isinstance(layout, Mapping):
+            raise EngineError("the rules' layout must be a mapping")
         _require_integers(Layout, layout)
         made = Layout(**layout)
-        if not all(isinstance(one, int) and 0 <= one < made.instruments for one in instruments):
-            raise EngineError(f"the rules name instruments {instruments}; allowed are 0..{made.instruments - 1}")
-        return cls(**{**numbers, "layout": made, "instruments": tuple(instruments)})
+        lists = {
+            "instruments": _whole_numbers(numbers, "instruments", below=made.instruments),
+            "lowest": _whole_numbers(numbers, "lowest", below=made.pitches, count=made.instruments),
+            "highest": _whole_numbers(numbers, "highest", below=made.pitches, count=made.instruments),
+        }
+        return cls(**{**numbers, "layout": made, **lists})
 
 
 @runtime_checkable
@@ -94,6 +104,16 @@ class RuledConstraint(TokenConstraint, Protocol):
 
     def rules(self) -> Mapping[str, Any]:
         """What `TripletRules.from_numbers` reads, before any id is accepted; the prompt ends in the given events."""
+
+
+def _whole_numbers(numbers: Mapping[str, Any], name: str, *, below: int, count: int | None = None) -> tuple[int, ...]:
+    """A list of the rules, `count` numbers (None: any) from 0 to `below` - 1."""
+    values = numbers[name]
+    if not isinstance(values, list | tuple) or count not in (None, len(values)):
+        raise EngineError(f"the rules' {name} must be a list{'' if count is None else f' of {count}'}")
+    if not all(isinstance(one, int) and 0 <= one < below for one in values):
+        raise EngineError(f"the rules' {name} are {values}; allowed are 0..{below - 1}")
+    return tuple(values)
 
 
 def _require_integers(kind: Any, numbers: Mapping[str, Any], others: frozenset[str] | set[str] = frozenset()) -> None:

@@ -54,7 +54,10 @@ def draw(
         logits = np.concatenate((logits, extra_logits))
     position = draw_position(logits, params, rng)
     width = allowed.stop - allowed.start
-    return allowed.start + position if position < width else allowed.extra[position - width]
+    if position >= width:
+        return allowed.extra[position - width]
+    drawn = allowed.start + position
+    return drawn if allowed.ceiling is None else min(drawn, allowed.ceiling)
 
 
 def guided(logits: Sequence[FloatArray], guidance: float) -> FloatArray:

@@ -17,20 +17,21 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from midi_llm.engines.rules import Layout, TripletRules
+from midi_llm.engines.rules import LISTS, Layout, TripletRules
 from midi_llm.errors import EngineError
 
 TRIPLET = 3
-_NUMBERS = tuple(field.name for field in fields(TripletRules) if field.name not in {"layout", "instruments"})
+PITCH_CLASSES = 12
+_NUMBERS = tuple(field.name for field in fields(TripletRules) if field.name not in {"layout", *LISTS})
 
 
 class RuleTable:
-    """The rules of R rows on one device, all of one layout: `numbers_RF` int64, `chosen_RI` (may be used) bool."""
+    """The rules of R rows on one device, all of one layout: `numbers_RF` int64, `usable_RIP` (notes) bool."""
 
-    def __init__(self, layout: Layout, numbers_RF: Tensor, chosen_RI: Tensor) -> None:
+    def __init__(self, layout: Layout, numbers_RF: Tensor, usable_RIP: Tensor) -> None:
         self.layout = layout
         self.numbers_RF = numbers_RF
-        self.chosen_RI = chosen_RI
+        self.usable_RIP = usable_RIP
 
     @classmethod
     def of(cls, rules: Sequence[TripletRules], device: torch.device | str = "cpu") -> RuleTable:
@@ -45,28 +46,39 @@ class RuleTable:
     def empty(cls, layout: Layout, rows: int) -> RuleTable:
         """`rows` rows of zeros, on the CPU."""
         numbers_RF = torch.zeros((rows, len(_NUMBERS)), dtype=torch.int64)
-        return cls(layout, numbers_RF, torch.zeros((rows, layout.instruments), dtype=torch.bool))
+        return cls(layout, numbers_RF, torch.zeros((rows, layout.instruments, layout.pitches), dtype=torch.bool))
 
     def to(self, device: torch.device | str) -> RuleTable:
         """A copy on `device`."""
-        return RuleTable(self.layout, self.numbers_RF.to(device, copy=True), self.chosen_RI.to(device, copy=True))
+        return RuleTable(self.layout, self.numbers_RF.to(device, copy=True), self.usable_RIP.to(device, copy=True))
 
     def set(self, row: int, rules: TripletRules) -> None:
         """Write one row; `EngineError` when its layout is another one."""
         if rules.layout != self.layout:
             raise EngineError(f"a request has the layout {rules.layout}; this engine already serves {self.layout}")
         self.numbers_RF[row] = torch.tensor([getattr(rules, name) for name in _NUMBERS])
-        self.chosen_RI[row] = False
-        self.chosen_RI[row, list(rules.instruments)] = True
+        self.usable_RIP[row] = _usable(rules)
 
     def select(self, rows_R: Tensor) -> RuleTable:
         """The table of the rows `rows_R`."""
-        return RuleTable(self.layout, self.numbers_RF[rows_R], self.chosen_RI[rows_R])
+        return RuleTable(self.layout, self.numbers_RF[rows_R], self.usable_RIP[rows_R])
 
     def column(self, name: str) -> Tensor:
         """One rule of every row, [R, 1]."""
         at = _NUMBERS.index(name)
         return self.numbers_RF[:, at : at + 1]
+
+
+def _usable(rules: TripletRules) -> Tensor:
+    """The notes [I, P] that the rules leave, whatever has been played."""
+    layout = rules.layout
+    pitch_P = torch.arange(layout.pitches)
+    lowest_I, highest_I = torch.tensor(rules.lowest), torch.tensor(rules.highest)
+    usable_IP = (pitch_P >= lowest_I[:, None]) & (pitch_P <= highest_I[:, None])
+    usable_IP[:-1] &= (rules.pitch_classes >> (pitch_P % PITCH_CLASSES)) & 1 > 0
+    chosen_I = torch.zeros(layout.instruments, dtype=torch.bool)
+    chosen_I[list(rules.instruments)] = True
+    return usable_IP & chosen_I[:, None]
 
 
 class AllowedMasks:
@@ -173,10 +185,8 @@ class _State:
         used_RI = self._scatter(self._note_RN // layout.pitches, self._is_note_RN, layout.instruments)
         has_room_R1 = used_RI.sum(dim=1, keepdim=True) < table.column("max_instruments")
         has_melodic_R1 = used_RI[:, :drums].sum(dim=1, keepdim=True) < table.column("max_melodic")
-        open_RI = (used_RI | (has_room_R1 & (has_melodic_R1 | ~is_melodic_I))) & table.chosen_RI
-        pitch_P = torch.arange(layout.pitches, device=self._index_N.device)
-        fits_RP = (pitch_P >= table.column("min_pitch")) & (pitch_P <= table.column("max_pitch"))
-        usable_RIP = open_RI[:, :, None] & (fits_RP[:, None, :] | ~is_melodic_I[:, None])
+        open_RI = used_RI | (has_room_R1 & (has_melodic_R1 | ~is_melodic_I))
+        usable_RIP = open_RI[:, :, None] & table.usable_RIP
         return usable_RIP.view(len(usable_RIP), -1)
 
     def _scatter(self, values_RN: Tensor, which_RN: Tensor, count: int) -> Tensor:

@@ -25,6 +25,7 @@ from midi_llm.engines.torch_ops import Ops
 from midi_llm.engines.torch_slices import Slice, extras, slices, tensor_on
 from midi_llm.errors import EngineError
 
+_NO_CEILING = 2**31
 _ALIGNED = 8  # ids: products whose sizes are no multiple of it have slow kernels on a GPU
 
 
@@ -85,6 +86,9 @@ class TorchTakes:
                 members = tensor_on(torch.tensor(part.members), self._device)
                 other = None if other_RD is None else other_RD[members]
                 ids_R[members] = self._draw_slice(part, allowed, hidden_RD[members], other, draws.of(members), members)
+        if any(one.ceiling is not None for one in allowed):
+            highest = [_NO_CEILING if one.ceiling is None else one.ceiling for one in allowed]
+            ids_R = ids_R.minimum(tensor_on(torch.tensor(highest), self._device))
         self._host_ids[: len(allowed)].copy_(ids_R, non_blocking=True)
         if self._copied is not None:
             self._copied.record()

@@ -18,6 +18,7 @@ from midi_llm.data.runs import GRAM, LONG_RUN, Run, RunIndex, SharedRuns, shared
 from midi_llm.errors import RequestError
 from midi_llm.evaluate.metric import Measured, Metric
 from midi_llm.evaluate.take import Take
+from midi_llm.music.health import COPY_SHARE
 
 LONGEST_RUN = Metric(
     name="memorisation.longest_run",
@@ -37,9 +38,6 @@ COPIED_SHARE = Metric(
     better=None,
     about=f"Share of the melodic notes in runs of {LONG_RUN} varied notes or more that a training piece has too.",
 )
-
-COPY_SHARE = 0.9
-"""`copied_share` from which on `validate` calls a take a copy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from midi_llm.data.facts import relative_density as density_of_player
 from midi_llm.evaluate.analysis import Analysis, check_coverage, measure
 from midi_llm.evaluate.metric import Measured, Metric
 from midi_llm.music.features import NoteTable, covered_seconds
 from midi_llm.music.features import mean_polyphony as notes_at_once
+from midi_llm.music.features import relative_density as density_of_player
 
 NOTE_DENSITY = Metric(
     name="texture.note_density",

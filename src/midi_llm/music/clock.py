@@ -14,9 +14,11 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from midi_llm.music.score import Tempo, TimeSignature
+from midi_llm.music.key import signature_key
+from midi_llm.music.score import KeySignature, Tempo, TimeSignature
 from midi_llm.music.smf import (
     META_END_OF_TRACK,
+    META_KEY_SIGNATURE,
     META_TEMPO,
     META_TIME_SIGNATURE,
     IntArray,
@@ -30,7 +32,7 @@ _NTSC_FRAMES = 29
 _NTSC_RATE = 30_000 / 1_001
 _MAX_METRE_POWER = 6
 
-_Value = TypeVar("_Value", int, bytes)
+_Value = TypeVar("_Value", int, str, tuple[int, int])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,13 +97,29 @@ def metre_map(
     midi: MidiBytes, messages: Messages, metas: dict[int, list[int]], clock: Clock
 ) -> tuple[TimeSignature, ...]:
     """List the metres in seconds; the last one at a tick counts, repetitions and impossible ones are left out."""
+    metres = metre_ticks(midi, messages, metas, clock)
+    times = clock.seconds(np.array([tick for tick, _, _ in metres], np.int64)).tolist()
+    values = _changes(dict(zip(times, ((beats, unit) for _, beats, unit in metres), strict=True)))
+    return tuple(TimeSignature(time=time, numerator=beats, denominator=unit) for time, (beats, unit) in values)
+
+
+def metre_ticks(
+    midi: MidiBytes, messages: Messages, metas: dict[int, list[int]], clock: Clock
+) -> list[tuple[int, int, int]]:
+    """List the metres as (tick, numerator, denominator), in order; the last one at a tick counts."""
     payloads = _payloads(midi, messages, clock.tick, metas.get(META_TIME_SIGNATURE, []), length=4)
-    legal = [(at, payload[:2]) for at, payload in payloads if payload[0] > 0 and payload[1] <= _MAX_METRE_POWER]
-    times = clock.seconds(np.array([at for at, _ in legal], np.int64)).tolist()
-    values = _changes(dict(zip(times, (metre for _, metre in legal), strict=True)))
-    return tuple(
-        TimeSignature(time=time, numerator=numerator, denominator=1 << power) for time, (numerator, power) in values
-    )
+    legal = {at: payload[:2] for at, payload in payloads if payload[0] > 0 and payload[1] <= _MAX_METRE_POWER}
+    return [(at, numerator, 1 << power) for at, (numerator, power) in legal.items()]
+
+
+def key_map(midi: MidiBytes, messages: Messages, metas: dict[int, list[int]], clock: Clock) -> tuple[KeySignature, ...]:
+    """List the keys in seconds; the last one at a tick counts, repetitions and impossible ones are left out."""
+    payloads = _payloads(midi, messages, clock.tick, metas.get(META_KEY_SIGNATURE, []), length=2)
+    signed = [(at, int.from_bytes(payload[:1], signed=True), payload[1]) for at, payload in payloads]
+    legal = [(at, accidentals, mode) for at, accidentals, mode in signed if abs(accidentals) <= 7 and mode <= 1]
+    times = clock.seconds(np.array([at for at, _, _ in legal], np.int64)).tolist()
+    keys = [signature_key(accidentals, minor=mode == 1) for _, accidentals, mode in legal]
+    return tuple(KeySignature(time=time, key=key) for time, key in _changes(dict(zip(times, keys, strict=True))))
 
 
 def _changes(values: dict[float, _Value]) -> list[tuple[float, _Value]]:

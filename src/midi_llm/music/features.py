@@ -36,6 +36,10 @@ MAX_OFFBEAT_SPREAD = 0.06
 (interquartile range in beats)."""
 
 
+SPARSE_BELOW, DENSE_FROM = 4.5, 10.0
+"""Of `relative_density`: the 20th and about the 75th percentile of training windows (docs/log.md 2026-11-24)."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class NoteTable:
     """Notes of all instruments laid flat: parallel arrays [n], by onset. `start` and `duration` are seconds."""
@@ -81,6 +85,15 @@ def note_density(score: Score) -> float:
     start = min(float(track.notes["time"].min()) for track in score.tracks if len(track.notes))
     length = score.seconds - start
     return score.note_count / length if length > 0 else 0.0
+
+
+def relative_density(notes_per_second: float, instruments: int) -> float:
+    """Notes a second over the root of the number of instruments: a duo of 9 is as busy as a solo of 6.4.
+
+    Over training windows the median of notes a second grows about so: 6.3 alone, 10.7 for 3, 19.6 for 6 instruments
+    (docs/log.md 2026-11-24).
+    """
+    return float(notes_per_second / np.sqrt(max(instruments, 1)))
 
 
 def sounding_time(notes: NoteArray) -> float:

@@ -79,13 +79,24 @@ class TimeSignature:
     denominator: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeySignature:
+    """A key, such as "Bb minor", from `time` (seconds) on."""
+
+    time: float
+    key: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Score:
-    """A piece: tracks plus its tempo map and metres, all in seconds. Empty `tempos` means 120 bpm, empty metres 4/4."""
+    """A piece: tracks plus its tempo map, metres and keys, in seconds. No `tempos` means 120 bpm, no metres 4/4."""
 
     tracks: tuple[Track, ...] = ()
     tempos: tuple[Tempo, ...] = ()
     time_signatures: tuple[TimeSignature, ...] = ()
+    key_signatures: tuple[KeySignature, ...] = ()
+    end: float = 0.0
+    """The piece lasts at least so many seconds: its last bar may close with a rest. Not read from files."""
     note_order: npt.NDArray[np.int64] | None = None
     """Only from `read`: the notes in the order of the file, as indices into all tracks' notes laid end to end.
 
@@ -99,6 +110,6 @@ class Score:
 
     @property
     def seconds(self) -> float:
-        """End of the last note in seconds; 0.0 when there is none."""
+        """End of the last note in seconds, or `end` where that is later; 0.0 for nothing."""
         ends = [float((t.notes["time"] + t.notes["duration"]).max()) for t in self.tracks if len(t.notes)]
-        return max(ends, default=0.0)
+        return max(ends, default=0.0) if not self.end else max(*ends, self.end, 0.0)

@@ -18,7 +18,7 @@ MAX_FILE_BYTES = 8_000_000
 """Larger files are refused: reading needs up to 130 bytes of memory per byte of the file."""
 
 META, SYSEX, SYSEX_ESCAPE = 0xFF, 0xF0, 0xF7
-META_TRACK_NAME, META_END_OF_TRACK, META_TEMPO, META_TIME_SIGNATURE = 0x03, 0x2F, 0x51, 0x58
+META_TRACK_NAME, META_END_OF_TRACK, META_TEMPO, META_TIME_SIGNATURE, META_KEY_SIGNATURE = 0x03, 0x2F, 0x51, 0x58, 0x59
 
 _PADDING = 16
 
@@ -120,6 +120,14 @@ def read_number(content: bytes | memoryview, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, after
     return -1, position + 4
+
+
+def write_number(value: int) -> bytes:
+    """A number of variable length: seven bits a byte, the highest first."""
+    groups = [value & 0x7F]
+    while value := value >> 7:
+        groups.append(value & 0x7F | 0x80)
+    return bytes(reversed(groups))
 
 
 def meta_payload(midi: MidiBytes, body: int) -> bytes:

@@ -1,8 +1,8 @@
 """Write a `Score` as a standard MIDI file that sequencers open: `to_midi_bytes(score)`, `write_midi(score, path)`.
 
-Type 1, 480 ticks per quarter note. The first track holds tempo map and metres (120 bpm, 4/4 unless the score says
-otherwise), then one track per `Track` with notes: its name (the General MIDI name when empty), program and notes.
-Drums are on channel 10; never more than 16 channels: see `channels` for what happens from the 16th melodic one on.
+Type 1, 480 ticks per quarter note. The first track holds tempo map, metres and keys (120 bpm, 4/4 and no key unless
+the score says otherwise) and lasts until the score's `end`; then one track per `Track` with notes: its name (the
+General MIDI name when empty), program and notes. Drums are on channel 10; never more than 16 channels: see `channels`.
 At one tick the order is note-off, program change, note-on. A note lasts at least one tick; velocity is 1-127.
 Nothing else is repaired: where a pitch is struck again while it sounds, a reader pairs first in, first out.
 """
@@ -19,8 +19,18 @@ import numpy.typing as npt
 from midi_llm.errors import OutputError
 from midi_llm.music.channels import DRUM_CHANNEL, Line, Voice, plan_channels
 from midi_llm.music.instruments import instrument_name
+from midi_llm.music.key import sharps
 from midi_llm.music.score import Score, TimeSignature, Track
-from midi_llm.music.smf import META, META_END_OF_TRACK, META_TEMPO, META_TIME_SIGNATURE, META_TRACK_NAME, IntArray
+from midi_llm.music.smf import (
+    META,
+    META_END_OF_TRACK,
+    META_KEY_SIGNATURE,
+    META_TEMPO,
+    META_TIME_SIGNATURE,
+    META_TRACK_NAME,
+    IntArray,
+    write_number,
+)
 from midi_llm.whole_file import check_target, write_file
 
 TICKS_PER_QUARTER = 480
@@ -130,12 +140,14 @@ def _conductor(score: Score, ruler: _Ruler, title: str) -> bytes:
         (tick, _meta(META_TEMPO, micros.to_bytes(3, "big")))
         for tick, micros in zip(ruler.tick.tolist(), ruler.micros.tolist(), strict=True)
     ]
+    key_ticks = ruler.ticks(np.array([one.time for one in score.key_signatures])).tolist()
+    events += [(tick, _key(one.key)) for tick, one in zip(key_ticks, score.key_signatures, strict=True)]
     events.sort(key=lambda event: event[0])
     body, now = b"", 0
     for tick, message in events:
-        body += _varint(tick - now) + message
+        body += write_number(tick - now) + message
         now = tick
-    return _chunk(body)
+    return _chunk(body, rest=max(0, int(ruler.ticks(np.array([score.end]))[0]) - now))
 
 
 def _metre(metre: TimeSignature) -> bytes:
@@ -146,6 +158,13 @@ def _metre(metre: TimeSignature) -> bytes:
             " allowed is 1-255 over 1, 2, 4, 8, 16, 32 or 64"
         )
     return _meta(META_TIME_SIGNATURE, bytes((metre.numerator, power, 24, 8)))
+
+
+def _key(key: str) -> bytes:
+    accidentals = sharps(key)
+    if accidentals is None:
+        raise OutputError(f"a key called {key!r} cannot be written; keys are named as in 'Bb minor' and 'F# major'")
+    return _meta(META_KEY_SIGNATURE, accidentals.to_bytes(1, signed=True) + bytes((key.endswith("minor"),)))
 
 
 def _track_chunk(track: Track, line: Line, voice: Voice, changes: tuple[tuple[int, int], ...]) -> bytes:
@@ -160,7 +179,7 @@ def _track_chunk(track: Track, line: Line, voice: Voice, changes: tuple[tuple[in
     first = np.concatenate((track.notes["pitch"], change[:, 1].astype(np.uint8), track.notes["pitch"]))
     second = np.concatenate((np.full(count, 64, np.uint8), zeros, velocity))
     messages = np.stack((status, first, second), axis=1)[order]
-    head = _varint(0) + _meta(META_TRACK_NAME, name.encode("utf-8", "replace"))
+    head = write_number(0) + _meta(META_TRACK_NAME, name.encode("utf-8", "replace"))
     return _chunk(head + _encode(np.diff(tick[order], prepend=0), messages))
 
 
@@ -177,17 +196,11 @@ def _encode(delta: IntArray, messages: npt.NDArray[np.uint8]) -> bytes:
     return rows[used].tobytes()
 
 
-def _varint(value: int) -> bytes:
-    groups = [value & 0x7F]
-    while value := value >> 7:
-        groups.append(value & 0x7F | 0x80)
-    return bytes(reversed(groups))
-
-
 def _meta(kind: int, payload: bytes) -> bytes:
-    return bytes((META, kind)) + _varint(len(payload)) + payload
+    return bytes((META, kind)) + write_number(len(payload)) + payload
 
 
-def _chunk(body: bytes) -> bytes:
-    body += _varint(0) + _meta(META_END_OF_TRACK, b"")
+def _chunk(body: bytes, *, rest: int = 0) -> bytes:
+    """A track that ends `rest` ticks after its last event."""
+    body += write_number(rest) + _meta(META_END_OF_TRACK, b"")
     return b"MTrk" + len(body).to_bytes(4, "big") + body

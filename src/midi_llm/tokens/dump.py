@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from midi_llm.errors import TokenError
 from midi_llm.music.instruments import find_instrument, instrument_name
+from midi_llm.music.pitch import find_pitch, note_name
 from midi_llm.music.score import DRUMS
 from midi_llm.tokens.codec import SLOTS, AmtIds
 from midi_llm.tokens.vocab import (
@@ -34,18 +35,11 @@ from midi_llm.tokens.vocab import (
     TIME_OFFSET,
 )
 
-_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _SPECIALS = {SEPARATOR: "SEPARATOR", AUTOREGRESS: "AUTOREGRESS", ANTICIPATE: "ANTICIPATE"}
 _SPECIAL_IDS = {name: amt_id for amt_id, name in _SPECIALS.items()}
-_NOTE_NAME = re.compile(r"([A-Ga-g])([#b]?)(-?\d{1,2})")
 _LINE = re.compile(
     r"(?P<time>\S+)\s+(?P<duration>\S+)\s+(?:REST|(?P<name>.+?)\s+(?P<note>\S+))(?P<control>\s+control)?"
 )
-
-
-def note_name(pitch: int) -> str:
-    """Name of MIDI pitch 0-127, sharps only: 60 is C4, 0 is C-1."""
-    return f"{_NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 
 def dump(amt_ids: Sequence[int] | npt.NDArray[np.integer]) -> str:
@@ -109,7 +103,7 @@ def _triplet(line: str) -> list[int]:
         if match["control"]:
             raise ValueError("a rest cannot be a control")
         return [TIME_OFFSET + time, DUR_OFFSET + duration, REST]
-    note = NOTE_OFFSET + MAX_PITCH * find_instrument(match["name"]) + _pitch(match["note"])
+    note = NOTE_OFFSET + MAX_PITCH * find_instrument(match["name"]) + find_pitch(match["note"])
     offset = CONTROL_OFFSET if match["control"] else 0
     return [offset + TIME_OFFSET + time, offset + DUR_OFFSET + duration, offset + note]
 
@@ -123,17 +117,3 @@ def _ticks(word: str, name: str, stop: int) -> int:
         highest = (stop - 1) / TICKS_PER_SECOND
         raise ValueError(f"the {name} {word} is not allowed: 0.00 to {highest:.2f} s in steps of 0.01 s")
     return int(ticks)
-
-
-def _pitch(word: str) -> int:
-    match = _NOTE_NAME.fullmatch(word)
-    if match is not None:
-        letter, accidental, octave = match.groups()
-        pitch = _NAMES.index(letter.upper()) + {"#": 1, "b": -1, "": 0}[accidental] + 12 * (int(octave) + 1)
-    elif word.isascii() and word.isdigit():
-        pitch = int(word)
-    else:
-        raise ValueError(f"the note {word!r} is not a name like C4, F#3, Bb5 or a key number")
-    if not 0 <= pitch < MAX_PITCH:
-        raise ValueError(f"the note {word} is outside 0..{MAX_PITCH - 1} (C-1 to G9)")
-    return pitch

@@ -13,6 +13,7 @@ lets through decodes strictly. Rules not in AMT's own sampler:
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +22,8 @@ from midi_llm.errors import RequestError, TokenError
 from midi_llm.music.score import DRUMS
 from midi_llm.tokens.allowed import AllowedIds
 from midi_llm.tokens.codec import REST_INSTRUMENT, Events, check_events
+from midi_llm.tokens.grammar_settings import TRIPLET as TRIPLET
+from midi_llm.tokens.grammar_settings import check_settings, usable_notes
 from midi_llm.tokens.vocab import (
     DUR_OFFSET,
     MAX_DURATION_TICKS,
@@ -36,7 +39,6 @@ from midi_llm.tokens.vocab import (
     TIME_OFFSET,
 )
 
-TRIPLET = 3
 MAX_MELODIC = MAX_INSTRUMENTS - 1
 _FIRST_DRUM = DRUMS * MAX_PITCH
 SLOT_NAMES = ("time", "duration", "note")
@@ -74,6 +76,10 @@ class EventGrammar:
     """Lowest pitch of melodic instruments; drums keep all theirs."""
     max_pitch: int = MAX_PITCH - 1
     """Highest pitch of melodic instruments."""
+    pitch_classes: frozenset[int] | None = None
+    """Pitch classes of melodic instruments, 0 (C) to 11 (B); None = all."""
+    ranges: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """Lowest and highest pitch of single instruments, beside what holds for all."""
     allow_rests: bool = True
     max_consecutive_rests: int = 8
     start_ticks: int = 0
@@ -85,7 +91,8 @@ class EventGrammar:
     """True when SEPARATOR has closed the piece."""
 
     def __post_init__(self) -> None:
-        _check_settings(self)
+        check_settings(self)
+        self._usable = usable_notes(self)
         self._latest = self.end_ticks - max(self.min_duration_ticks, self.min_melodic_ticks)
         self._shortest = self.min_duration_ticks
         self._slot = 0
@@ -132,10 +139,23 @@ class EventGrammar:
             self._add(int(amt_id) - NOTE_OFFSET)
             self._slot, self._next = 0, self._time_slot()
 
+    @property
+    def left(self) -> int:
+        """How many further ids the budget holds."""
+        return self.max_tokens - self._used
+
+    def give(self, time: int, duration: int, instrument: int, pitch: int) -> None:
+        """Take over an event that is given at a time slot: it counts like one that was accepted, and is not checked."""
+        assert self._slot == 0
+        self._used += TRIPLET
+        self._move_to(max(time, self._now))
+        self._duration = duration
+        self._add(MAX_PITCH * instrument + pitch)
+        self._next = self._time_slot()
+
     def _time_slot(self) -> AllowedIds:
         """From the first time at which a note fits, to the last, without the gap; SEPARATOR when the piece may end."""
-        left = self.max_tokens - self._used
-        if left <= TRIPLET or (self.max_notes is not None and self._notes >= self.max_notes):
+        if self.left <= TRIPLET or (self.max_notes is not None and self._notes >= self.max_notes):
             return _ONLY_CLOSE
         earliest = self._now + (len(self._here) >= self._choices)
         if self.max_polyphony is not None and len(self._ends) >= self.max_polyphony:
@@ -208,8 +228,9 @@ class EventGrammar:
             return
         self._rests = 0
         self._notes += 1
-        self._here.append(note)
-        self._mask[note] = False
+        if self._mask[note]:  # a note that is given may be none that may be drawn
+            self._here.append(note)
+            self._mask[note] = False
         end = self._now + self._duration
         self._reached = max(self._reached, end)
         if self._duration and self.max_polyphony is not None:
@@ -228,20 +249,13 @@ class EventGrammar:
             open_[DRUMS] = True
             if used[:DRUMS].sum() < MAX_MELODIC:
                 open_[:DRUMS] = True
-        if self.instruments is not None:
-            chosen = np.zeros(MAX_INSTRUMENT, np.bool_)
-            chosen[list(self.instruments)] = True
-            open_ &= chosen
-        if not open_.any():
+        self._mask = (self._usable & open_[:, None]).reshape(-1)
+        where = np.flatnonzero(self._mask)
+        if not len(where):
             raise RequestError(
                 f"the context uses {len(self._instruments)} instruments of at most {self.max_instruments}, none of them"
                 " in `instruments`: allow one of them, or raise max_instruments"
             )
-        notes = np.repeat(open_[:, None], MAX_PITCH, axis=1)  # [129, 128]
-        notes[:DRUMS, : self.min_pitch] = False
-        notes[:DRUMS, self.max_pitch + 1 :] = False
-        self._mask = notes.reshape(-1)
-        where = np.flatnonzero(self._mask)
         self._low, self._high, self._choices = int(where[0]), int(where[-1]) + 1, len(where)
         self._here = [note for note in self._here if self._mask[note]]
         self._mask[self._here] = False
@@ -270,31 +284,3 @@ class EventGrammar:
         masked = " (of these, those not masked)" if allowed.mask is not None else ""
         slot = SLOT_NAMES[self._slot]
         return f"id {amt_id} at position {self._used}, a {slot} slot; allowed is {', '.join(ids)}{masked}"
-
-
-def _check_settings(grammar: EventGrammar) -> None:
-    """Raise `RequestError` for a setting out of its range, with the range."""
-    ends = (
-        ("end_ticks", 1, MAX_TIME_TICKS),
-        ("min_end_ticks", 0, grammar.end_ticks),
-        ("max_tokens", TRIPLET + 1, None),
-        ("max_notes", 1, None),
-        ("max_instruments", 1, MAX_INSTRUMENT),
-        ("max_polyphony", 1, None),
-        ("min_gap_ticks", 1, None),
-        ("max_duration_ticks", 1, MAX_DURATION_TICKS - 1),
-        ("min_melodic_ticks", 1, min(grammar.max_duration_ticks, grammar.end_ticks)),
-        ("min_duration_ticks", 0, min(grammar.max_duration_ticks, grammar.end_ticks)),
-        ("min_pitch", 0, MAX_PITCH - 1),
-        ("max_pitch", grammar.min_pitch, MAX_PITCH - 1),
-        ("max_consecutive_rests", 1, None),
-        ("start_ticks", 0, grammar.end_ticks - 1),
-    )
-    for name, low, high in ends:
-        value = getattr(grammar, name)
-        if value is not None and (value < low or (high is not None and value > high)):
-            bound = f"{low} or more" if high is None else f"{low}..{high}"
-            raise RequestError(f"{name} is {value}; allowed is {bound} here: change it, or the setting that bounds it")
-    chosen = grammar.instruments
-    if chosen is not None and (not chosen or min(chosen) < 0 or max(chosen) > DRUMS):
-        raise RequestError(f"instruments are {sorted(chosen)}; name at least one of 0..{DRUMS}, or None for all")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from midi_llm.tokens.grammar import MAX_MELODIC, EventGrammar
+from midi_llm.tokens.grammar_settings import PITCH_CLASSES, pitch_bounds
 from midi_llm.tokens.vocab import (
     MAX_DURATION_TICKS,
     MAX_INSTRUMENT,
@@ -31,8 +32,6 @@ _SAME = (
     "min_duration_ticks",
     "min_melodic_ticks",
     "max_duration_ticks",
-    "min_pitch",
-    "max_pitch",
     "start_ticks",
 )
 
@@ -45,6 +44,7 @@ def rule_numbers(
     `opens_past_end` and `pace_events` are what a wrapper of the grammar adds; `TripletRules` says what they mean.
     """
     grammar_numbers = {name: getattr(grammar, name) for name in _SAME}
+    lowest, highest = pitch_bounds(grammar)
     return grammar_numbers | {
         "layout": {
             "first_id": TIME_OFFSET + text_rows,
@@ -57,6 +57,9 @@ def rule_numbers(
         "given_events": 0 if grammar.context is None else len(grammar.context),
         "max_notes": UNBOUNDED if grammar.max_notes is None else grammar.max_notes,
         "instruments": sorted(range(MAX_INSTRUMENT) if grammar.instruments is None else grammar.instruments),
+        "lowest": lowest,
+        "highest": highest,
+        "pitch_classes": sum(1 << one for one in (grammar.pitch_classes or range(PITCH_CLASSES))),
         "max_melodic": MAX_MELODIC,
         "max_polyphony": UNBOUNDED if grammar.max_polyphony is None else grammar.max_polyphony,
         "max_consecutive_rests": grammar.max_consecutive_rests if grammar.allow_rests else 0,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from midi_llm.data.captions.grammar import Wording
+from midi_llm.music.features import DENSE_FROM, SPARSE_BELOW
 
 TEMPO = Wording(
     before=("{bpm} bpm", "{bpm}bpm"),
@@ -95,7 +96,7 @@ DENSITY: tuple[tuple[float, float, Wording], ...] = (
         tag=("very sparse", "with very few notes", "minimal", "very simple and sparse", "almost empty"),
         sentence=("the texture is very sparse", "there are very few notes", "{it} is almost empty"),
     )),
-    (0.0, 4.5, Wording(
+    (0.0, SPARSE_BELOW, Wording(
         before=("sparse", "simple and sparse", "minimalist", "uncluttered"),
         after=("with few notes", "with a lot of space", "with a sparse texture", "with lots of room between the notes"),
         tag=("sparse", "few notes", "simple and sparse", "minimalist", "with a lot of space", "lots of space"),
@@ -107,7 +108,7 @@ DENSITY: tuple[tuple[float, float, Wording], ...] = (
         tag=("moderately busy", "with a moderate number of notes", "medium density", "not too busy"),
         sentence=("the texture is moderately busy", "there is a moderate number of notes"),
     )),
-    (10.0, math.inf, Wording(
+    (DENSE_FROM, math.inf, Wording(
         before=("dense", "busy", "busy and full", "densely scored"),
         after=("with many notes", "with a busy arrangement", "with lots of notes", "with a dense texture"),
         tag=("dense", "with many notes", "busy", "busy and full", "a busy arrangement", "many notes", "lots of notes"),

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from midi_llm.data.captions.measured import DENSITY, HIGH_ABOVE, LOW_BELOW
-from midi_llm.data.facts import relative_density
 from midi_llm.evaluate.control.wish import Wish, control_metric, judge
 from midi_llm.evaluate.metric import Measured
 from midi_llm.evaluate.prompts import Density, Register
-from midi_llm.music.features import NoteTable, mean_pitch
+from midi_llm.music.features import NoteTable, mean_pitch, relative_density
 
 SPARSE_BELOW = DENSITY[1][1]
 """Below it the captions say "sparse" (and "very sparse" further down)."""
