@@ -225,9 +225,8 @@ def _crowd_columns(notes: NoteTable, part: Integers) -> Columns:
 
 def _arc_columns(notes: NoteTable, chords: _Chords) -> Columns:
     """Place in the phrase and in the piece. An arc is 0 at both ends and 1 in the middle."""
-    count = np.bincount(chords.part, minlength=1)[chords.part]
     usual = _medians(chords.before, chords.part)
-    begins = (chords.before > np.maximum(PHRASE_SECONDS, PHRASE_GAPS * usual)) | (count == 1)
+    begins = chords.before > np.maximum(PHRASE_SECONDS, PHRASE_GAPS * usual)
     begins |= np.r_[True, np.diff(chords.part) != 0]
     first = np.flatnonzero(begins)
     phrase = np.cumsum(begins) - 1
