@@ -84,7 +84,7 @@ def velocities(notes: NoteTable, grid: BeatGrid | None, fitted: Weights, *, amou
     )
     wanted = level + _shape(found, fitted) + fitted.variation[found.group] * _chance(notes, seed)
     away = amount * (wanted - wanted.mean())
-    return np.clip(np.rint(DEFAULT_VELOCITY + away), _SOFTEST, _LOUDEST).astype(np.int64)
+    return np.asarray(np.clip(np.rint(DEFAULT_VELOCITY + away), _SOFTEST, _LOUDEST), np.int64)
 
 
 def _shape(found: Described, fitted: Weights) -> Floats:
@@ -94,7 +94,7 @@ def _shape(found: Described, fitted: Weights) -> Floats:
     for group in np.unique(found.group):
         own = found.group == group
         told[own] = np.interp(told[own], fitted.flat[group], fitted.played[group])
-    return told - part_means(told, found.part)
+    return np.asarray(told - part_means(told, found.part))
 
 
 @functools.cache
