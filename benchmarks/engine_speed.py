@@ -10,7 +10,6 @@ The race of `midi_llm.evaluate.speed`: ours under the grammar at an even pace of
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -19,8 +18,9 @@ from pathlib import Path
 
 import machine
 from midi_llm.engines.onnx_engine import OnnxEngine
-from midi_llm.evaluate import speed
+from midi_llm.evaluate import speed, speed_table
 from midi_llm.evaluate.contenders import Contender, EngineContender, TransformersContender
+from midi_llm.evaluate.race import Entry
 from midi_llm.model.catalog import resolve_model
 from midi_llm.model.checkpoint import verify_checkpoint
 from midi_llm.prompt import load_tokenizer
@@ -72,40 +72,19 @@ def table(args: argparse.Namespace, folder: Path) -> str:
         torch.set_num_threads(peer_threads)
         return TransformersContender(folder, prompt, tokens=args.tokens, dtype=args.peer_dtype)
 
-    entries = [speed.Entry(name="ONNX Runtime", open=ours)]
+    entries = [Entry(name="ONNX Runtime", open=ours)]
     if not args.no_peer:
         name = f"transformers.generate {args.peer_dtype}, {peer_threads} threads"
-        entries.append(speed.Entry(name=name, open=theirs))
+        entries.append(Entry(name=name, open=theirs))
     results = speed.evaluate_engines(entries, batches=BATCHES, rounds=args.rounds)
-    found = {(result.metric, result.facts["contender"], result.facts["batch"]): result for result in results}
-    lines = [
-        "| engine | batch | seconds (median) | least, most | tok/s | RTF | first note, s | added MiB | ratio |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for batch in BATCHES:
-        for entry in entries:
-            seconds = found[speed.BATCH_SECONDS, entry.name, batch]
-            memory = found.get((speed.MEMORY, entry.name, batch))
-            ratio = found.get((speed.RATIO, entry.name, batch))
-            rtf = found[speed.RTF, entry.name, batch].value if not args.random else math.nan
-            lines.append(
-                f"| {entry.name} | {batch} | {seconds.value:.2f} | {seconds.low:.2f}, {seconds.high:.2f}"
-                f" | {found[speed.TOKENS, entry.name, batch].value:.0f} | {figure(rtf, 1)}"
-                f" | {figure(found[speed.FIRST_NOTE, entry.name, batch].value, 3)}"
-                f" | {figure(memory.value if memory else math.nan, 0)} | {figure(ratio.value if ratio else 1.0, 1)} |"
-            )
-    tokens = found[speed.TOKENS, entries[0].name, 1].facts["tokens"]
+    rows = speed_table.rows(results)
     note = (
         f"ONNX Runtime {opened[0].precision} on {opened[0].threads} thread(s); "
-        f"{folder.name}, {info.parameters / 1e6:.1f} M parameters, {tokens} tokens a take after a prompt of"
+        f"{folder.name}, {info.parameters / 1e6:.1f} M parameters after a prompt of"
         f" {len(prompt)}, {args.rounds} rounds, seeds from 0; RTF = seconds of music (all takes) / second;"
         f" {machine.describe('onnxruntime', 'numpy', 'torch', 'transformers')}"
     )
-    return "\n".join([*lines, "", note, ""])
-
-
-def figure(value: float, digits: int) -> str:
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+    return "\n".join([speed_table.markdown(rows, with_ratio=True), "", note, ""])
 
 
 def main() -> None:

@@ -219,7 +219,7 @@ class Bench:
 
     def sweep(self) -> None:
         """Bandwidth of the matrix-vector kernel on each matrix of all layers, by tile of a program."""
-        from midi_llm.engines import torch_kernels
+        from midi_llm.engines import torch_product_kernel as torch_kernels
 
         layers = self.engine("kernels")._weights().layers
         chosen = (torch_kernels._OUTPUTS, torch_kernels._INPUTS, torch_kernels._WARPS)

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import subprocess
 from pathlib import Path
 
-from midi_llm.evaluate import speed
+from midi_llm.evaluate import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def cpu() -> str:
     """The processor's name and the number of cores this process may use."""
-    found = speed.machine()
+    found = machine.machine()
     return f"{found['processor']}, {found['cores']} cores"
 
 
 def load() -> str:
     """The load average of the last minute: a figure taken on a busy machine says so."""
-    return f"load {speed.machine()['load']:.1f}"
+    return f"load {machine.machine()['load']:.1f}"
 
 
 def versions(*packages: str) -> str:
     """Versions of Python and of the packages that are installed."""
-    found = [f"Python {platform.python_version()}"]
-    for package in packages:
-        try:
-            found.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            found.append(f"{package} absent")
-    return ", ".join(found)
+    found = machine.versions(packages)
+    listed = [f"{package} {found.get(package, 'absent')}" for package in packages]
+    return ", ".join([f"Python {platform.python_version()}", *listed])
 
 
 def commit() -> str:

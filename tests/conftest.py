@@ -13,6 +13,9 @@ from midi_llm.model.tiny import write_tiny_checkpoint
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the models are so small that threads only wait
 
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before triton: its kernels then run here, as Python
+
 LONG = ("test_processes.py", "test_loop.py", "test_base_model.py", "test_assess.py", "test_expand.py", "test_build.py")
 """Files that take longest, the longest first."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from midi_llm.errors import OutputError
@@ -20,16 +22,25 @@ def check_target(path: Path, *, overwrite: bool) -> None:
 
 
 def write_file(content: bytes, path: Path) -> None:
-    """Write `content` to a temporary file beside `path`, flush it to disk, and rename it. Raises `OutputError`."""
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    """Write `content` to `path` as `new_file` does. Raises `OutputError`."""
+    with new_file(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give a file to write beside `path`; when the block ends it is flushed to disk and renamed, else it vanishes.
+
+    Raises `OutputError` for an `OSError` in the block.
+    """
+    partial = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
+            yield partial
+            with partial.open("rb") as file:
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            partial.replace(path)
         finally:
-            temporary.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place") from error

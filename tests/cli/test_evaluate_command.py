@@ -128,7 +128,7 @@ def test_files_of_any_system_are_evaluated(finished: Path, midi_llm: Callable, t
         (("--out", "x", "--preset", "midi-llm-paper"), "--ids FILE"),
         (("--out", "x", "--model", "nobody"), "no model 'nobody'"),
         (("--out", "x", "--files", "y", "--race"), "--race needs a model of this package"),
-        (("--out", "x", "--race", "many"), "--race is 'many'; expected batch sizes from 1 to 64"),
+        (("--out", "x", "--race", "many"), "--race is 'many'; expected numbers of takes from 1 to 64"),
         (("compare", "a", "b"), "a cannot be read"),
         (("compare", "a"), "the following arguments are required: B"),
     ],

@@ -100,6 +100,16 @@ def test_export_writes_the_onnx_folder(midi_llm, tiny_checkpoint: Path, tmp_path
     assert (Path(result.out.strip()) / "meta.json").is_file()
 
 
+def test_export_writes_a_gguf_file(midi_llm, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    pytest.importorskip("gguf", reason="the extra 'gguf' is not installed")
+    result = midi_llm("export", tiny_checkpoint, "--format", "gguf", "--precision", "f16", "-o", "a.gguf")
+    assert (result.code, result.out) == (0, "a.gguf\n")
+    assert (tmp_path / "a.gguf").read_bytes()[:4] == b"GGUF"
+    result = midi_llm("export", tiny_checkpoint, "--format", "gguf", "--precision", "int4")
+    assert result.code == 2
+    assert "allowed is f32, f16, bf16, q8_0" in result.err
+
+
 def test_export_of_a_folder_without_a_model_fails_in_one_line(midi_llm, tmp_path: Path) -> None:
     result = midi_llm("export", tmp_path)
     assert result.code == 2

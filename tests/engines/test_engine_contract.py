@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from midi_llm.engines.base import Engine, Request, SamplingParams, generate
+from midi_llm.engines.base import Allowed, Engine, Request, SamplingParams, generate
 from midi_llm.engines.onnx_engine import OnnxEngine
 from midi_llm.engines.replay import ReplayEngine
 from midi_llm.errors import EngineError, RequestError
@@ -170,6 +170,46 @@ def test_bad_requests_are_refused_before_anything_is_decoded(engine: Engine) -> 
     ):
         with pytest.raises(RequestError, match=found):
             generate(engine, requests)
+
+
+class Nothing:
+    """Allows ids only until `after` are taken, and never finishes; `mask`: ids are named but none is let through."""
+
+    finished = False
+
+    def __init__(self, *, after: int = 0, mask: bool = False) -> None:
+        self.left = after
+        self.mask = np.zeros(10, np.bool_) if mask else None
+
+    def allowed(self) -> Allowed:
+        stop = 10 if self.left or self.mask is not None else 0
+        return Allowed(start=0, stop=stop, mask=None if self.left else self.mask)
+
+    def accept(self, token_id: int) -> None:
+        self.left -= 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("mask", [False, True])
+def test_a_constraint_that_allows_nothing_is_refused_before_anything_is_decoded(
+    engine: Engine, mask: bool, temperature: float
+) -> None:
+    params = SamplingParams(max_tokens=4, temperature=temperature)
+    stuck = Request(prompt_ids=PROMPT, params=params, constraint=Nothing(mask=mask))
+    with pytest.raises(EngineError, match="request 1 may not begin with any id"):
+        engine.stream([take(), stuck])
+    assert len(generate(engine, [take()])[0].token_ids) == 12
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_a_constraint_that_gets_stuck_ends_in_an_error_and_the_engine_still_serves(engine: Engine, mask: bool) -> None:
+    if engine.name == "replay":
+        pytest.skip("a recording knows no constraint of this kind")
+    stuck = Request(prompt_ids=PROMPT, params=SamplingParams(max_tokens=9), constraint=Nothing(after=2, mask=mask))
+    ids: list[int | None] = []
+    with pytest.raises(EngineError, match="allowed"):
+        ids += [step.token_id for step in engine.stream([stuck])]
+    assert len(generate(engine, [take()])[0].token_ids) == 12
 
 
 def test_the_last_position_of_the_model_can_be_used(engine: Engine) -> None:

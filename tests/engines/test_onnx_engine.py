@@ -105,7 +105,7 @@ def test_it_runs_without_torch_or_transformers(tiny_int4_checkpoint: Path) -> No
     code = (
         "import sys; from pathlib import Path; from midi_llm.engines.open import open_engine;"
         "from midi_llm.engines.base import *;"
-        "e = open_engine(Path(sys.argv[1]));"
+        "e = open_engine(Path(sys.argv[1]), 'onnx');"
         "print(len(generate(e, [Request(prompt_ids=[1], params=SamplingParams(max_tokens=2))])[0].token_ids));"
         "sys.exit(bool({'torch', 'transformers', 'onnx'} & set(sys.modules)))"
     )

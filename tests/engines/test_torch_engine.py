@@ -14,6 +14,7 @@ import transformers
 
 from midi_llm.engines.base import Allowed, Engine, Request, SamplingParams, generate
 from midi_llm.engines.torch_engine import TorchEngine
+from midi_llm.engines.torch_matrix import Weights
 from midi_llm.errors import CheckpointError, EngineError, MissingExtraError, RequestError, TokenError
 
 PROMPTS = [[256, 40, 70, 33], [256, 99], [256, 12, 13, 14, 15, 16, 17, 200]]
@@ -195,15 +196,23 @@ def test_low_precision_stays_near_float32(tiny_checkpoint: Path, engine: TorchEn
     assert float(np.abs(narrow - exact).max()) < 0.1 * float(np.abs(exact).max())
 
 
-def test_devices_and_formats_that_do_not_exist_are_named(
-    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("weights", "most"), [("int8", 0.02), ("fp8", 0.1)])
+def test_weights_of_8_bits_stay_near_float32_and_decode_under_constraints(
+    tiny_checkpoint: Path, engine: TorchEngine, weights: Weights, most: float
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for device, text in (("gpu7", "not known"), ("cuda", "no CUDA")):
-        with pytest.raises(EngineError, match=text):
-            TorchEngine(tiny_checkpoint, device=device)
+    narrow = TorchEngine(tiny_checkpoint, device="cpu", weights=weights)
+    found, exact = narrow.next_logits(PROMPTS[2]), engine.next_logits(PROMPTS[2])
+    assert 0 < float(np.linalg.norm(found - exact) / np.linalg.norm(exact)) < most
+    together = ids_of(narrow, sampled(seed=1), sampled(seed=2, prompt=1, tokens=7), sampled(seed=3, length=6))
+    assert [len(ids) for ids in together] == [30, 7, 6]
+    assert together[0] == ids_of(narrow, sampled(seed=1))[0]
+
+
+def test_formats_that_do_not_exist_are_named(tiny_checkpoint: Path) -> None:
     with pytest.raises(EngineError, match="allowed are float32"):
         TorchEngine(tiny_checkpoint, device="cpu", dtype="int8")  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match="allowed are int8 and fp8"):
+        TorchEngine(tiny_checkpoint, device="cpu", weights="int4")  # type: ignore[arg-type]
 
 
 def test_a_folder_that_cannot_be_loaded_is_one_line(tiny_checkpoint: Path, tmp_path: Path) -> None:

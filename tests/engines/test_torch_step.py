@@ -9,69 +9,21 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from midi_llm.engines import torch_batch
 from midi_llm.engines.base import Request, SamplingParams, generate
 from midi_llm.engines.torch_batch import TorchBatch
-from midi_llm.engines.torch_drawing import Draws, Scores, draw_positions
+from midi_llm.engines.torch_drawing import Draws, Scores
 from midi_llm.engines.torch_engine import TorchEngine
 from midi_llm.engines.torch_llama import from_transformers
-from midi_llm.engines.torch_ops import Ops, PlainOps, agrees
+from midi_llm.engines.torch_ops import Cache, PlainOps, agrees
 from midi_llm.errors import CheckpointError, EngineError
 
 from .conftest import TEXT_ROWS, Free, SlotCycle
+from .small_llama import ROTATIONS, distance, model_of
 
 START = 55_026 + TEXT_ROWS
-ROTATIONS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "linear": {"factor": 2.0},
-    "llama3": {
-        "factor": 32.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 64,
-    },
-    "yarn": {"factor": 4.0, "original_max_position_embeddings": 64},
-}
-
-
-def model_of(rotation: str = "default", *, head_size: int = 16, **settings: Any) -> LlamaForCausalLM:
-    config = LlamaConfig(
-        vocab_size=300,
-        hidden_size=48,
-        intermediate_size=80,
-        num_hidden_layers=2,
-        num_attention_heads=6,
-        num_key_value_heads=2,
-        head_dim=head_size,
-        max_position_embeddings=512,
-        rope_parameters={"rope_type": rotation, "rope_theta": 10_000.0, **ROTATIONS.get(rotation, {"factor": 2.0})},
-        tie_word_embeddings=False,
-        **settings,
-    )
-    torch.manual_seed(3)
-    model = LlamaForCausalLM(config).train(False).requires_grad_(False)
-    for weight in model.parameters():
-        weight.mul_(4)  # attention that looks at something
-    return model
-
-
-def distance(model: LlamaForCausalLM, ops: Ops, *, steps: int = 3, starts: tuple[int, ...] = (1, 140, 37, 5)) -> float:
-    """Largest difference of hidden states from transformers', after steps over given ids in rows of unequal length."""
-    device = model.device
-    ids = torch.randint(300, (len(starts), 200), generator=torch.Generator().manual_seed(1))
-    batch = TorchBatch(from_transformers(model), ops, rows=len(starts), positions=200)
-    for row, start in enumerate(starts):
-        batch.fill(row, ids[row, :start].tolist())
-    for step in range(steps):
-        batch.ids[: len(starts)] = torch.stack([ids[row, start + step] for row, start in enumerate(starts)]).to(device)
-        batch.step(len(starts))
-    worst = 0.0
-    for row, start in enumerate(starts):
-        expected = model.model(ids[row : row + 1, : start + steps].to(device)).last_hidden_state[0, -1]
-        worst = max(worst, float((batch.hidden[row] - expected).abs().max()))
-    return worst
 
 
 @pytest.mark.parametrize("rotation", ROTATIONS)
@@ -172,44 +124,40 @@ def test_running_ahead_can_be_cancelled_and_the_engine_serves_on(
     assert ids[:-1] == generate(engine, requests()[:1])[0].token_ids[: len(ids) - 1]
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("starts", [(5,), (1, 140), (1, 140, 37, 5), (1, 140, 37, 5, 6, 7, 8, 99)], ids=len)
-def test_kernels_compute_what_plain_torch_does(starts: tuple[int, ...]) -> None:
-    pytest.importorskip("triton")
-    from midi_llm.engines.torch_kernels import KernelOps
-
-    model = model_of("llama3", head_size=32).to("cuda")
-    for ops in (PlainOps(), KernelOps()):
-        assert distance(model, ops, starts=starts) < 2e-4
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("width", [1, 900, 10_001, 16_513])
-def test_the_drawing_kernel_draws_what_plain_torch_draws(width: int) -> None:
-    pytest.importorskip("triton")
-    from midi_llm.engines.torch_draw_kernel import draw
-
-    generator = torch.Generator("cuda").manual_seed(0)
-    logits = (torch.randn((32, width), device="cuda", generator=generator) * 8).round() / 8
-    ones = torch.ones((32, 1), device="cuda")
-    uniform = torch.rand((32, 1), dtype=torch.float64, device="cuda", generator=generator)
-    for temperature, top_p in ((0.0, 1.0), (1.0, 0.9), (0.5, 1.0)):
-        how = Draws(temperature=ones * temperature, top_p=ones.double() * top_p, uniform=uniform)
-        assert draw(Scores(logits=logits, start=0), how).tolist() == draw_positions(logits, how).tolist()
-
-
 class Broken(PlainOps):
-    """As kernels would be that a device or a compiler gets wrong."""
+    """As kernels would be that a device or a compiler gets wrong: in some rows, or where much is cached."""
 
-    def __init__(self, fault: float) -> None:
+    def __init__(self, fault: float, where: str) -> None:
         super().__init__()
-        self._fault = fault
+        self._fault, self._where = fault, where
 
-    def layer(self, llama: Any, number: int, x_BD: torch.Tensor, cache: Any, limit: int) -> torch.Tensor:
-        return super().layer(llama, number, x_BD, cache, limit) * (1 + self._fault * torch.arange(x_BD.shape[1]))
+    def layer(self, llama: Any, number: int, x_BD: torch.Tensor, cache: Cache, limit: int) -> torch.Tensor:
+        if self._where == "far":  # the first part of a long past is not seen
+            cache.keys[:, :, :, : max(0, int(cache.lengths.max()) - 1400)] = 0
+            cache.values[:, :, :, : max(0, int(cache.lengths.max()) - 1400)] = 0
+        out_BD = super().layer(llama, number, x_BD, cache, limit)
+        if self._where == "everywhere" or (self._where == "second row" and len(x_BD) > 1):
+            out_BD[-1] *= 1 + self._fault * torch.arange(x_BD.shape[1])
+        return out_BD
+
+    def draw(self, scores: Scores, draws: Draws) -> torch.Tensor:
+        return super().draw(scores, draws) + (self._where == "drawing")
 
 
-@pytest.mark.parametrize(("fault", "trusted"), [(0.0, True), (1e-4, True), (0.1, False), (float("nan"), False)])
-def test_kernels_are_trusted_only_where_they_give_what_plain_torch_gives(fault: float, trusted: bool) -> None:
+@pytest.mark.parametrize(
+    ("fault", "where", "trusted"),
+    [
+        (0.0, "nowhere", True),
+        (1e-4, "everywhere", True),
+        (0.1, "everywhere", False),
+        (float("nan"), "everywhere", False),
+        (0.1, "second row", False),
+        (0.0, "far", False),
+        (0.0, "drawing", False),
+    ],
+)
+def test_kernels_are_trusted_only_where_they_give_what_plain_torch_gives(
+    fault: float, where: str, trusted: bool
+) -> None:
     with torch.no_grad():
-        assert agrees(Broken(fault), from_transformers(model_of())) is trusted
+        assert agrees(Broken(fault, where), from_transformers(model_of())) is trusted

@@ -1,15 +1,13 @@
-"""What the vLLM engine and the choice of engines say where there is no vLLM; with it, see tests/vllm_cpu."""
+"""What the vLLM engine says where there is no vLLM; with it, see tests/vllm_cpu."""
 
 from __future__ import annotations
 
-import importlib.machinery
 import importlib.util
 from pathlib import Path
 
 import pytest
-import torch
 
-from midi_llm.engines.open import choose_engine, open_engine
+from midi_llm.engines.open import open_engine
 from midi_llm.engines.vllm_engine import VllmEngine
 from midi_llm.errors import CheckpointError, EngineError, MissingExtraError
 
@@ -18,7 +16,6 @@ without_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, 
 
 @without_vllm
 def test_without_vllm_the_install_command_is_named(tiny_checkpoint: Path) -> None:
-    assert choose_engine(tiny_checkpoint, "vllm") == "vllm"
     with pytest.raises(MissingExtraError, match=r"midi-llm\[vllm\]"):
         open_engine(tiny_checkpoint, "vllm")
 
@@ -33,15 +30,3 @@ def test_a_folder_or_number_format_that_is_none_is_refused_before_vllm_is_loaded
         VllmEngine(tmp_path)
     with pytest.raises(EngineError, match="float32, float16, bfloat16, fp8"):
         VllmEngine(tiny_checkpoint, dtype="int4")  # type: ignore[arg-type]
-
-
-def test_auto_is_vllm_where_it_is_installed_and_there_is_a_gpu(
-    tiny_onnx_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = importlib.machinery.ModuleSpec("vllm", None)
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec if name == "vllm" else find(name))
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert choose_engine(tiny_onnx_checkpoint, "auto") == "vllm"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_engine(tiny_onnx_checkpoint, "auto") == "onnx"

@@ -11,7 +11,7 @@ import pytest
 
 from midi_llm.engines.onnx_engine import OnnxEngine
 from midi_llm.engines.replay import ReplayEngine
-from midi_llm.errors import RequestError
+from midi_llm.errors import EngineError, RequestError
 from midi_llm.evaluate.contenders import (
     Contender,
     EngineContender,
@@ -20,6 +20,7 @@ from midi_llm.evaluate.contenders import (
     TransformersContender,
 )
 from midi_llm.evaluate.prompts import Prompt
+from midi_llm.evaluate.race import Entry
 from midi_llm.evaluate.speed import (
     BATCH_SECONDS,
     FIRST_NOTE,
@@ -27,7 +28,6 @@ from midi_llm.evaluate.speed import (
     RATIO,
     RTF,
     TOKENS,
-    Entry,
     evaluate,
     evaluate_engines,
     validate,
@@ -79,6 +79,15 @@ class Clockwork:
         self.log.append(f"{self.name} closed")
 
 
+class Breakable(Clockwork):
+    """One that has no memory for a second run."""
+
+    def run(self, *, batch: int, seed: int) -> Run:
+        if self.log:
+            raise EngineError("no memory")
+        return super().run(batch=batch, seed=seed)
+
+
 def race(log: list[str], *, batches: tuple[int, ...] = (1, 4)) -> dict[tuple[str, object, object], tuple[float, ...]]:
     def opener(name: str, seconds: list[float]) -> Entry:
         def opened() -> Contender:
@@ -125,8 +134,8 @@ def test_a_race_without_runners_is_refused(names: tuple[str, ...], batches: tupl
 
 def test_contenders_are_closed_when_a_round_fails() -> None:
     log: list[str] = []
-    entry = Entry(name="ours", open=lambda: Clockwork(log, "ours", [1.0]))
-    with pytest.raises(StopIteration):
+    entry = Entry(name="ours", open=lambda: Breakable(log, "ours", [1.0]))
+    with pytest.raises(EngineError, match="no memory"):
         evaluate_engines([entry], batches=(1,), rounds=1)
     assert log[-1] == "ours closed"
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from midi_llm.engines import onnx_folder
 from midi_llm.errors import CheckpointError, RequestError
 from midi_llm.model import export_onnx as export
+from midi_llm.model.exportable import rope_frequencies, rope_settings
 from midi_llm.model.quantize import dequantize_blocks, quantize_blocks
 from midi_llm.model.tiny import write_tiny_checkpoint
 from midi_llm.weights import Weights
@@ -172,14 +173,14 @@ def test_rotary_frequencies_equal_those_of_transformers(tmp_path: Path, scaling:
     folder = write_tiny_checkpoint(tmp_path, rope_scaling=scaling, layers=1)
     config = json.loads((folder / "config.json").read_text())
     theirs = LlamaRotaryEmbedding(transformers.LlamaConfig.from_pretrained(folder)).inv_freq.numpy()
-    ours = export.rope_frequencies(export._rope_settings(config), 32)
+    ours = rope_frequencies(rope_settings(config), 32)
     assert np.allclose(ours, theirs, rtol=1e-6, atol=0)
 
 
 def test_both_spellings_of_the_rotary_settings_are_read() -> None:
     new = {"rope_parameters": {"rope_type": "default", "rope_theta": 500_000.0}}
     old = {"rope_theta": 500_000.0, "rope_scaling": None}
-    assert export._rope_settings(new)["rope_theta"] == export._rope_settings(old)["rope_theta"] == 500_000.0
+    assert rope_settings(new)["rope_theta"] == rope_settings(old)["rope_theta"] == 500_000.0
 
 
 def test_a_copied_checkpoint_keeps_a_valid_onnx_folder(tiny_int4_checkpoint: Path, tmp_path: Path) -> None:

@@ -213,18 +213,9 @@ def _compare(args: argparse.Namespace) -> int:
 
 def where() -> dict[str, JSON]:
     """Machine and versions that the figures were taken on."""
-    import importlib.metadata
+    from midi_llm.evaluate.machine import machine, versions
 
-    from midi_llm.evaluate.speed import machine
-    from midi_llm.version import VERSION
-
-    found: dict[str, JSON] = {**machine(), "midi-llm": VERSION}
-    for package in ("numpy", "onnxruntime", "torch", "transformers"):
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return {**machine(), **versions()}
 
 
 def command_line() -> str:

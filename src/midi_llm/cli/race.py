@@ -13,6 +13,7 @@ from midi_llm.errors import RequestError
 from midi_llm.evaluate import speed
 from midi_llm.evaluate.contenders import Contender, EngineContender, TransformersContender
 from midi_llm.evaluate.metric import Result
+from midi_llm.evaluate.race import Entry
 from midi_llm.model.catalog import resolve_model
 from midi_llm.model.checkpoint import verify_checkpoint
 from midi_llm.prompt import load_tokenizer
@@ -28,7 +29,7 @@ def race(args: argparse.Namespace) -> list[Result]:
 
     Raises `RequestError` for what is no batch size, `MissingExtraError` without torch.
     """
-    batches = _batches(args.race)
+    batches = batch_sizes(args.race, option="--race")
     folder = resolve_model(args.model or DEFAULT_MODEL)
     info = verify_checkpoint(folder)
     prompt_ids = info.prompt_format.encode(PROMPT, load_tokenizer(folder), info.text_rows)
@@ -39,13 +40,15 @@ def race(args: argparse.Namespace) -> list[Result]:
     def theirs() -> Contender:
         return TransformersContender(folder, prompt_ids, dtype="float32")
 
-    entries = [speed.Entry(name="midi-llm", open=ours), speed.Entry(name=PEER, open=theirs)]
+    entries = [Entry(name="midi-llm", open=ours), Entry(name=PEER, open=theirs)]
     return speed.evaluate_engines(entries, batches=batches, seed=args.seed)
 
 
-def _batches(text: str) -> list[int]:
-    """Takes side by side, from a text such as the default."""
+def batch_sizes(text: str, *, option: str) -> list[int]:
+    """Takes side by side, from the text of an option such as "1,4"; each size once."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and 1 <= int(part) <= MAX_BATCH for part in parts):
-        raise RequestError(f"--race is {text!r}; expected batch sizes from 1 to {MAX_BATCH}, with commas: {BATCHES}")
-    return [int(part) for part in parts]
+        raise RequestError(
+            f"{option} is {text!r}; expected numbers of takes from 1 to {MAX_BATCH}, with commas: {BATCHES}"
+        )
+    return list(dict.fromkeys(int(part) for part in parts))

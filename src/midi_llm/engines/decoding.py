@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from midi_llm.engines.base import Allowed, FinishReason, Request, Step
 from midi_llm.engines.sampling import FloatArray, draw, generator, guided
+from midi_llm.errors import EngineError
 
 
 class OpenRequest:
@@ -67,6 +68,17 @@ class OpenRequest:
         return Step(index=self.index, token_id=None, finish_reason=reason)
 
 
+def open_requests(requests: Sequence[Request], *, vocab_size: int) -> list[OpenRequest]:
+    """The requests of a batch, opened. `EngineError` where a constraint that is not finished allows no id at all."""
+    takes = [OpenRequest(index, request, vocab_size=vocab_size) for index, request in enumerate(requests)]
+    for take in takes:
+        if take.finish_reason is None and not permits_any(take.allowed()):
+            raise EngineError(
+                f"request {take.index} may not begin with any id; its constraint must be finished or allow at least one"
+            )
+    return takes
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lane:
     """A row of a batch: an open request and which of its prompts the row goes on from."""
@@ -101,3 +113,8 @@ def permits(allowed: Allowed, token_id: int) -> bool:
     if allowed.start <= token_id < allowed.stop:
         return allowed.mask is None or bool(allowed.mask[token_id - allowed.start]) or token_id in allowed.extra
     return token_id in allowed.extra
+
+
+def permits_any(allowed: Allowed) -> bool:
+    """Whether there is an id among `allowed`."""
+    return bool(allowed.extra) or (allowed.start < allowed.stop and (allowed.mask is None or bool(allowed.mask.any())))

@@ -18,7 +18,8 @@ import numpy as np
 import onnxruntime as ort
 
 from midi_llm.engines.base import Allowed, Request, Step, check_requests
-from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, rows_of
+from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, open_requests, rows_of
+from midi_llm.engines.memory import check_onnx
 from midi_llm.engines.onnx_batch import OnnxBatch
 from midi_llm.engines.onnx_folder import HeadBlock, open_session, read_record
 from midi_llm.errors import CheckpointError, EngineError
@@ -31,7 +32,8 @@ _ROWS_AT_ONCE = 4096
 class OnnxEngine:
     """An open checkpoint. `threads` None = one for small models (as fast as two, measured), else up to four.
 
-    `EngineError` when the `onnx/` folder is missing, of another version, or made from other weights.
+    `EngineError` when the `onnx/` folder is missing, of another version, or made from other weights, or when memory
+    does not hold it.
     """
 
     name = "onnx"
@@ -42,6 +44,7 @@ class OnnxEngine:
         except CheckpointError as error:
             raise EngineError(str(error)) from error
         record = read_record(checkpoint_dir, self._weights)
+        check_onnx(record)
         self._record = record
         self.precision = record.precision
         self.vocab_size = record.vocab_size
@@ -57,8 +60,7 @@ class OnnxEngine:
         """Decode all `requests` side by side; raises `RequestError` at once for a request that cannot be served."""
         self._open_weights()
         check_requests(requests, vocab_size=self.vocab_size, max_positions=self.max_positions)
-        takes = [OpenRequest(index, request, vocab_size=self.vocab_size) for index, request in enumerate(requests)]
-        return self._decode(takes, cancel)
+        return self._decode(open_requests(requests, vocab_size=self.vocab_size), cancel)
 
     def next_logits(self, token_ids: Sequence[int], *, start: int = 0, stop: int | None = None) -> FloatArray:
         """Logits [stop - start] of the ids `start..stop - 1` (None = all) that may follow `token_ids`."""

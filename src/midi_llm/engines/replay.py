@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from midi_llm.engines.base import Request, Step, check_requests
-from midi_llm.engines.decoding import OpenRequest, permits
+from midi_llm.engines.decoding import OpenRequest, open_requests, permits
 from midi_llm.errors import EngineError
 
 Recordings = Sequence[Iterable[int]] | Callable[[int, Request], Iterable[int]]
@@ -36,7 +36,7 @@ class ReplayEngine:
         if self._closed:
             raise EngineError("this engine is closed; open another one")
         check_requests(requests, vocab_size=self.vocab_size, max_positions=self.max_positions)
-        takes = [OpenRequest(index, request, vocab_size=self.vocab_size) for index, request in enumerate(requests)]
+        takes = open_requests(requests, vocab_size=self.vocab_size)
         return self._replay([(take, iter(self._recording(take))) for take in takes], cancel)
 
     def close(self) -> None:

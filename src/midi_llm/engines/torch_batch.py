@@ -28,13 +28,7 @@ class TorchBatch:
         """Whether a step is a graph launch, which the host need not wait for."""
         self.rows = _power_of_two(rows) if self.captures else rows
         self.positions = -(-positions // _LIMIT_STEP) * _LIMIT_STEP
-        shape = (len(llama.layers), self.rows, llama.key_heads, self.positions, llama.head_size)
-        self._cache = Cache(
-            keys=torch.zeros(shape, dtype=llama.dtype, device=llama.device),
-            values=torch.zeros(shape, dtype=llama.dtype, device=llama.device),
-            lengths=torch.zeros(self.rows, dtype=torch.long, device=llama.device),
-            rotations=llama.rotations(self.positions),
-        )
+        self._cache = Cache.empty(llama, self.rows, self.positions)
         self.ids = torch.zeros(self.rows, dtype=torch.long, device=llama.device)
         self.hidden = llama.table.new_zeros((self.rows, llama.table.shape[1]))
         self._lengths = [0] * self.rows
@@ -75,7 +69,7 @@ class TorchBatch:
         self._cache.lengths[row] = length
 
     def _run(self, rows: int, limit: int) -> None:
-        self.hidden[:rows] = step(self._llama, self._ops, self.ids[:rows], self._cache.rows(rows), limit)
+        step(self._llama, self._ops, self.ids[:rows], self._cache.rows(rows), limit, self.hidden[:rows])
 
     def _capture(self, rows: int, limit: int) -> torch.cuda.CUDAGraph:
         """Record a step. What the warm-up writes, the step itself writes again; only lengths are put back."""

@@ -36,22 +36,21 @@ def _find(values_NC: tl.tensor, ticket: tl.tensor, N: tl.constexpr, C: tl.conste
 _POINTERS = (
     "logits_ptr", "legal_ptr", "extra_ptr", "extra_ids_ptr", "temperature_ptr", "top_p_ptr", "uniform_ptr", "ids_ptr"
 )  # fmt: skip
-_NUMBERS = ("stride", "width", "start", "extra", "all_legal")
+_NUMBERS = ("stride", "width", "start", "extra", "masked")
 
 
 @triton.jit(do_not_specialize=_NUMBERS, do_not_specialize_on_alignment=_POINTERS)  # or a take would wait for compilers
 def _draw(
     logits_ptr: tl.tensor, legal_ptr: tl.tensor, extra_ptr: tl.tensor, extra_ids_ptr: tl.tensor,
     temperature_ptr: tl.tensor, top_p_ptr: tl.tensor, uniform_ptr: tl.tensor, ids_ptr: tl.tensor,
-    stride: tl.tensor, width: tl.tensor, start: tl.tensor, extra: tl.tensor, all_legal: tl.tensor,
+    stride: tl.tensor, width: tl.tensor, start: tl.tensor, extra: tl.tensor, masked: tl.tensor,
     one: tl.tensor, coldest: tl.tensor, N: tl.constexpr, C: tl.constexpr,
 ) -> None:  # fmt: skip
-    """One request: `width` ids from `start` on, then `extra` others."""
+    """One request: `width` ids from `start` on, of which `masked` (all or none) have a mask; then `extra` others."""
     request = tl.program_id(0).to(tl.int64)
     at_NC = tl.arange(0, N)[:, None] * C + tl.arange(0, C)[None, :]
     inside_NC = at_NC < width
-    masked_NC = inside_NC & (all_legal == 0)
-    legal_NC = tl.load(legal_ptr + request * width + at_NC, mask=masked_NC, other=1)
+    legal_NC = tl.load(legal_ptr + request * width + at_NC, mask=at_NC < masked, other=1)
     inside_NC = inside_NC & (legal_NC != 0)
     extra_NC = (at_NC >= width) & (at_NC < width + extra)
     lowest = float("-inf")
@@ -103,7 +102,7 @@ def draw(scores: Scores, draws: Draws) -> Tensor:
         logits_RW, logits_RW.new_empty(1, dtype=torch.uint8) if legal_RW is None else legal_RW.view(torch.uint8),
         logits_RW if extra_RX is None else extra_RX, ids_R if scores.extra_ids is None else scores.extra_ids,
         draws.temperature, draws.top_p, draws.uniform, ids_R,
-        logits_RW.stride(0), width, scores.start, extra, int(legal_RW is None), float(ONE), COLDEST,
+        logits_RW.stride(0), width, scores.start, extra, 0 if legal_RW is None else width, float(ONE), COLDEST,
         N=rows, C=_COLUMNS, num_warps=min(32, rows),
     )  # fmt: skip
     return ids_R

@@ -2,7 +2,7 @@
 
 In: logits, and how each request draws. Out: ids, on the device. Weights are the same integers as in `sampling`,
 the nucleus and the ticket are found in the same order: the same logits and seed give the same id (up to the last bit of
-the exponential). Nothing here waits for the device.
+the exponential). On CUDA nothing here waits for the device; elsewhere ids are drawn on the host.
 
 Shapes: R requests, W ids of a slice, X extra ids.
 """
@@ -25,6 +25,7 @@ FAILED = -1
 class Draws:
     """How each request draws: temperature (0 is greedy; float32), top-p and a uniform number (float64), all [R, 1].
 
+    They lie where ids are drawn: on the logits' device if that is CUDA, else on the host.
     `sampled` and `nucleus` may be false where every temperature is 0, every top-p 1: that only saves time.
     """
 
@@ -36,6 +37,7 @@ class Draws:
 
     def of(self, members: Tensor) -> Draws:
         """Those of some requests."""
+        members = members.to(self.uniform.device)
         chosen = (self.temperature[members], self.top_p[members], self.uniform[members])
         return replace(self, temperature=chosen[0], top_p=chosen[1], uniform=chosen[2])
 
@@ -61,8 +63,8 @@ def draw_ids(scores: Scores, draws: Draws) -> Tensor:
         logits_RW = logits_RW.masked_fill(~scores.legal, -torch.inf)
     if scores.extra_logits is not None:
         logits_RW = torch.cat((logits_RW, scores.extra_logits.float()), dim=1)
-    draw = _draw_on_host if logits_RW.device.type == "cpu" else draw_positions
-    positions_R = draw(logits_RW, draws)
+    on_cuda = logits_RW.device.type == "cuda"
+    positions_R = draw_positions(logits_RW, draws) if on_cuda else _draw_on_host(logits_RW, draws)
     ids_R = positions_R + scores.start
     if scores.extra_ids is not None:
         extra_R = scores.extra_ids[(positions_R - width).clamp(min=0)]
@@ -71,15 +73,16 @@ def draw_ids(scores: Scores, draws: Draws) -> Tensor:
 
 
 def _draw_on_host(logits_RW: Tensor, draws: Draws) -> Tensor:
-    """Positions as numpy draws them, which sorts less; [R]."""
+    """Positions as numpy draws them, which sorts less and needs no float64 of the device; [R]."""
     rows = zip(
-        logits_RW.numpy(),
+        logits_RW.cpu().numpy(),
         draws.uniform[:, 0].tolist(),
         draws.temperature[:, 0].tolist(),
         draws.top_p[:, 0].tolist(),
         strict=True,
     )
-    return torch.tensor([_position(row, uniform, temperature, top_p) for row, uniform, temperature, top_p in rows])
+    positions = [_position(row, uniform, temperature, top_p) for row, uniform, temperature, top_p in rows]
+    return torch.tensor(positions, device=logits_RW.device)
 
 
 def _position(logits_W: FloatArray, uniform: float, temperature: float, top_p: float) -> int:

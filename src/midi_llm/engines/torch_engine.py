@@ -9,7 +9,6 @@ which matter only at a tie). Needs the extra `torch`.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from midi_llm.engines.base import Allowed, Request, Step, check_requests
-from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, rows_of
+from midi_llm.engines.decoding import Lane, OpenRequest, lanes_of, open_requests, rows_of
+from midi_llm.engines.memory import check_torch
 from midi_llm.errors import CheckpointError, EngineError, MissingExtraError
 from midi_llm.weights import quiet_transformers
 
@@ -29,44 +29,65 @@ if TYPE_CHECKING:
 
     from midi_llm.engines.torch_batch import TorchBatch
     from midi_llm.engines.torch_llama import Llama
+    from midi_llm.engines.torch_matrix import Weights
     from midi_llm.engines.torch_ops import Ops
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 
 class TorchEngine:
-    """Decode with torch. `device` "auto" is CUDA where there is one; `dtype` None is bfloat16 there, else float32.
+    """Decode with torch. `device` "auto" is CUDA where there is one, else an Apple GPU (mps), else the CPU.
 
+    `dtype` is the number format of activations and cache, and of weights that `weights` "int8" or "fp8" do not narrow
+    to 8 bits; None is bfloat16 on CUDA, else float32. Narrow weights halve what a step on CUDA reads; elsewhere they
+    are slower. On mps a step is plain torch and ids are drawn on the host; nobody has run it there.
     Raises `MissingExtraError` without torch or transformers, `CheckpointError` for a folder that cannot be loaded,
-    `EngineError` for a device or number format that does not exist.
+    `EngineError` for a device or number format that does not exist, or a device that cannot hold the model in it.
     """
 
     name = "torch"
 
-    def __init__(self, checkpoint_dir: Path, *, device: str = "auto", dtype: Dtype | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint_dir: Path,
+        *,
+        device: str = "auto",
+        dtype: Dtype | None = None,
+        weights: Weights | None = None,
+    ) -> None:
         try:
             import torch
         except ImportError as error:
             raise MissingExtraError("torch", "torch") from error
-        place = _device(device)
+        from midi_llm.engines.torch_device import check_weights, find_device
+
+        place = find_device(device)
         chosen = dtype or ("bfloat16" if place.type == "cuda" else "float32")
         if chosen not in ("float32", "float16", "bfloat16"):
             raise EngineError(f"dtype {chosen!r} is not known; allowed are float32, float16 and bfloat16")
-        self._open(_load(checkpoint_dir, getattr(torch, chosen)).to(place))
+        check_weights(weights, place)
+        check_torch(checkpoint_dir, chosen, place)
+        self._open(_load(checkpoint_dir, getattr(torch, chosen)).to(place), None, weights)
 
     @classmethod
-    def of_model(cls, model: Any, ops: Ops | None = None) -> TorchEngine:
+    def of_model(cls, model: Any, ops: Ops | None = None, *, weights: Weights | None = None) -> TorchEngine:
         """An engine over an open `LlamaForCausalLM`, where it is and in its number format."""
+        from midi_llm.engines.torch_device import check_weights
+
+        check_weights(weights, model.device)
         engine = cls.__new__(cls)
-        engine._open(model, ops)
+        engine._open(model, ops, weights)
         return engine
 
-    def _open(self, model: Any, ops: Ops | None = None) -> None:
-        from midi_llm.engines.torch_llama import from_transformers
+    def _open(self, model: Any, ops: Ops | None, weights: Weights | None) -> None:
+        from midi_llm.engines.torch_device import choose_ops
+        from midi_llm.engines.torch_llama import from_transformers, narrowed
 
-        self._llama: Llama | None = from_transformers(model)
-        self._ops = ops or _ops(self._llama)
+        llama = from_transformers(model)
+        self._llama: Llama | None = llama if weights is None else narrowed(llama, weights)
+        self._ops = ops or choose_ops(self._llama)
         self._idle: list[TorchBatch] = []
+        self.precision: str = weights or str(self._llama.dtype).removeprefix("torch.")
         self.vocab_size = int(model.config.vocab_size)
         self.max_positions = int(model.config.max_position_embeddings)
 
@@ -74,8 +95,7 @@ class TorchEngine:
         """Decode all `requests` side by side and yield their ids as they come."""
         self._weights()
         check_requests(requests, vocab_size=self.vocab_size, max_positions=self.max_positions)
-        takes = [OpenRequest(index, request, vocab_size=self.vocab_size) for index, request in enumerate(requests)]
-        return self._decode(takes, cancel)
+        return self._decode(open_requests(requests, vocab_size=self.vocab_size), cancel)
 
     def next_logits(
         self, token_ids: Sequence[int], *, start: int = 0, stop: int | None = None
@@ -87,7 +107,8 @@ class TorchEngine:
         batch = self._batch(1, len(token_ids))
         batch.fill(0, token_ids)
         with torch.no_grad():
-            logits_V = (llama.head[start : self.vocab_size if stop is None else stop] @ batch.hidden[0]).float()
+            rows = llama.head[start : self.vocab_size if stop is None else stop]
+            logits_V = self._ops.linear(batch.hidden[:1], rows)[0].float()
         self._idle.append(batch)
         found: npt.NDArray[np.float32] = logits_V.cpu().numpy()
         return found
@@ -177,38 +198,6 @@ def _checked(allowed: Allowed) -> Allowed:
     if allowed.start >= allowed.stop and not allowed.extra:
         raise EngineError("no id is allowed here; the constraint must end the request or allow at least one id")
     return allowed
-
-
-def _ops(llama: Llama) -> Ops:
-    """The kernels where they run and give what plain torch gives on these weights, plain torch elsewhere."""
-    import torch
-
-    from midi_llm.engines.torch_ops import PlainOps, agrees
-
-    if llama.device.type != "cuda" or importlib.util.find_spec("triton") is None:
-        return PlainOps()
-    from midi_llm.engines.torch_kernels import KernelOps, fits
-
-    if not fits(llama):
-        return PlainOps()
-    kernels = KernelOps()
-    with torch.no_grad():
-        return kernels if agrees(kernels, llama) else PlainOps()
-
-
-def _device(name: str) -> torch.device:
-    """Return the torch device of that name; `EngineError` when it does not exist here."""
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise EngineError(f"device {name!r} is not known; allowed are auto, cpu and cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise EngineError(f"device {name!r} was asked for but torch finds no CUDA; use cpu or auto")
-    return device
 
 
 def _load(folder: Path, dtype: torch.dtype) -> Any:

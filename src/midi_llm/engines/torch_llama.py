@@ -9,13 +9,14 @@ N joined outputs of queries, keys and values, F joined outputs of gate and up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from midi_llm.engines.torch_matrix import Matrix, Weights, linear, scaled
 from midi_llm.errors import CheckpointError
 
 _STATIC_ROTATIONS = ("default", "linear", "llama3", "yarn")  # the same frequencies at every length
@@ -23,17 +24,17 @@ _STATIC_ROTATIONS = ("default", "linear", "llama3", "yarn")  # the same frequenc
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
-    """Gains [D] and matrices, stored as they are in a checkpoint: output by input.
+    """Gains [D] and matrices, output by input as in a checkpoint.
 
     `joined` [N, D] holds queries, keys and values, `gate_up` [F, D] gate and up; `output` and `down` lead back to D.
     """
 
     attention_gain: Tensor
-    joined: Tensor
-    output: Tensor
+    joined: Matrix
+    output: Matrix
     inner_gain: Tensor
-    gate_up: Tensor
-    down: Tensor
+    gate_up: Matrix
+    down: Matrix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,7 @@ class Llama:
     """All weights, and the sizes that are not told by their shapes; `table` and `head` are [V, D]."""
 
     table: Tensor
-    head: Tensor
+    head: Matrix
     final_gain: Tensor
     layers: tuple[Layer, ...]
     frequencies: Tensor
@@ -59,7 +60,7 @@ class Llama:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The weights' number format, which activations and cache share."""
+        """The number format of activations and cache, and of all weights that are not `Scaled`."""
         return self.table.dtype
 
     def rotations(self, positions: int) -> Tensor:
@@ -95,6 +96,25 @@ def from_transformers(model: Any) -> Llama:
         epsilon=float(config.rms_norm_eps),
         max_positions=int(config.max_position_embeddings),
     )
+
+
+def narrowed(llama: Llama, weights: Weights) -> Llama:
+    """The same with all matrices in 8 bits; gains stay, and so does the table, of which a step reads one row."""
+
+    def narrow(matrix: Matrix) -> Matrix:
+        return scaled(matrix, weights) if isinstance(matrix, Tensor) else matrix
+
+    layers = tuple(
+        replace(
+            layer,
+            joined=narrow(layer.joined),
+            output=narrow(layer.output),
+            gate_up=narrow(layer.gate_up),
+            down=narrow(layer.down),
+        )
+        for layer in llama.layers
+    )
+    return replace(llama, layers=layers, head=narrow(llama.head))
 
 
 def _layer(layer: Any) -> Layer:
@@ -134,7 +154,7 @@ def prefill(llama: Llama, ids_T: Tensor, keys_LHPE: Tensor, values_LHPE: Tensor)
     x_TD = functional.embedding(ids_T, llama.table)
     counts = [llama.heads, llama.key_heads, llama.key_heads]
     for number, layer in enumerate(llama.layers):
-        joined_TN = functional.linear(normed(x_TD, layer.attention_gain, llama.epsilon), layer.joined)
+        joined_TN = linear(normed(x_TD, layer.attention_gain, llama.epsilon), layer.joined)
         queries_HTE, keys_HTE, values_HTE = torch.split(
             joined_TN.view(length, -1, llama.head_size).transpose(0, 1), counts, dim=0
         )
@@ -144,7 +164,7 @@ def prefill(llama: Llama, ids_T: Tensor, keys_LHPE: Tensor, values_LHPE: Tensor)
         mixed_1HTE = functional.scaled_dot_product_attention(
             queries_HTE[None], keys_HTE[None], values_HTE[None], is_causal=True, enable_gqa=True
         )
-        x_TD = x_TD + functional.linear(mixed_1HTE[0].transpose(0, 1).reshape(length, -1), layer.output)
-        inner_TF = gated(functional.linear(normed(x_TD, layer.inner_gain, llama.epsilon), layer.gate_up))
-        x_TD = x_TD + functional.linear(inner_TF, layer.down)
+        x_TD = x_TD + linear(mixed_1HTE[0].transpose(0, 1).reshape(length, -1), layer.output)
+        inner_TF = gated(linear(normed(x_TD, layer.inner_gain, llama.epsilon), layer.gate_up))
+        x_TD = x_TD + linear(inner_TF, layer.down)
     return normed(x_TD[-1], llama.final_gain, llama.epsilon)

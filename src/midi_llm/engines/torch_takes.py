@@ -21,6 +21,7 @@ from midi_llm.engines.decoding import Lane, rows_of
 from midi_llm.engines.sampling import generator
 from midi_llm.engines.torch_batch import TorchBatch
 from midi_llm.engines.torch_drawing import FAILED, Draws, Scores
+from midi_llm.engines.torch_matrix import Matrix
 from midi_llm.engines.torch_ops import Ops
 from midi_llm.engines.torch_slices import Slice, extras, slices, tensor_on
 from midi_llm.errors import EngineError
@@ -32,7 +33,7 @@ _ALIGNED = 8  # ids: products whose sizes are no multiple of it have slow kernel
 class TorchTakes:
     """The requests of `lanes`, drawing from rows of `head_VD`. Follows the lanes as they leave (`arrange`)."""
 
-    def __init__(self, head_VD: Tensor, ops: Ops, lanes: Sequence[Lane]) -> None:
+    def __init__(self, head_VD: Matrix, ops: Ops, lanes: Sequence[Lane]) -> None:
         self._head_VD, self._ops, self._device = head_VD, ops, head_VD.device
         all_params = [take.request.params for take, _ in rows_of(lanes)]
         self._order = [take.index for take, _ in rows_of(lanes)]
@@ -40,10 +41,11 @@ class TorchTakes:
         for column, params in zip(uniforms.T, all_params, strict=True):
             if params.temperature > 0:
                 column[: params.max_tokens] = generator(params.seed).random(params.max_tokens)
-        self._uniforms = tensor_on(torch.from_numpy(uniforms), self._device)
-        self._extra_rows: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
-        self._drawn = 0
         on_cuda = self._device.type == "cuda"
+        self._drawn_on = self._device if on_cuda else torch.device("cpu")
+        self._uniforms = tensor_on(torch.from_numpy(uniforms), self._drawn_on)
+        self._extra_rows: dict[tuple[int, ...], tuple[Tensor, Matrix]] = {}
+        self._drawn = 0
         self._host_ids = torch.zeros(len(all_params), dtype=torch.long, pin_memory=on_cuda)
         self._copied = torch.cuda.Event() if on_cuda else None  # type: ignore[no-untyped-call]
         self.arrange(lanes)
@@ -53,22 +55,22 @@ class TorchTakes:
         takes = rows_of(lanes)
         params = [take.request.params for take, _ in takes]
         self._draws = Draws(
-            temperature=self._column([one.temperature for one in params], torch.float32),
-            top_p=self._column([one.top_p for one in params], torch.float64),
+            temperature=_column([one.temperature for one in params], torch.float32, self._drawn_on),
+            top_p=_column([one.top_p for one in params], torch.float64, self._drawn_on),
             uniform=self._uniforms[:0],
             sampled=any(one.temperature > 0 for one in params),
             nucleus=any(one.top_p < 1 for one in params),
         )
-        self._guidance = self._column([one.guidance for one in params], torch.float32)
+        self._guidance = _column([one.guidance for one in params], torch.float32, self._device)
         order = [take.index for take, _ in takes]
         if order != self._order:
-            places = self._column([self._order.index(index) for index in order], torch.long)[:, 0]
+            places = _column([self._order.index(index) for index in order], torch.long, self._drawn_on)[:, 0]
             self._uniforms, self._order = self._uniforms[:, places], order
         self._rows: Tensor | slice = slice(len(takes))
         self._other_rows: Tensor | None = None
         if len(lanes) > len(takes):
-            self._rows = self._column([rows[0] for _, rows in takes], torch.long)[:, 0]
-            self._other_rows = self._column([rows[-1] for _, rows in takes], torch.long)[:, 0]
+            self._rows = _column([rows[0] for _, rows in takes], torch.long, self._device)[:, 0]
+            self._other_rows = _column([rows[-1] for _, rows in takes], torch.long, self._device)[:, 0]
 
     @torch.no_grad()
     def draw(self, batch: TorchBatch, allowed: Sequence[Allowed]) -> None:
@@ -89,7 +91,7 @@ class TorchTakes:
         if any(one.ceiling is not None for one in allowed):
             highest = [_NO_CEILING if one.ceiling is None else one.ceiling for one in allowed]
             ids_R = ids_R.minimum(tensor_on(torch.tensor(highest), self._device))
-        self._host_ids[: len(allowed)].copy_(ids_R, non_blocking=True)
+        self._host_ids[: len(allowed)].copy_(ids_R, non_blocking=self._copied is not None)
         if self._copied is not None:
             self._copied.record()
         batch.ids[self._rows] = ids_R.clamp(min=0)
@@ -124,9 +126,9 @@ class TorchTakes:
         if not extra:
             return self._ops.draw(Scores(logits=logits_RW, start=part.start, legal=legal_RW), draws)
         ids_X, rows_XD = self._extra(extra)
-        extra_RX = hidden_RD @ rows_XD.T
+        extra_RX = self._ops.linear(hidden_RD, rows_XD)
         if other_RD is not None:
-            extra_RX = _guided(extra_RX, other_RD @ rows_XD.T, guidance)
+            extra_RX = _guided(extra_RX, self._ops.linear(other_RD, rows_XD), guidance)
         if mine is not None:
             extra_RX.masked_fill_(~tensor_on(torch.from_numpy(mine), self._device), -torch.inf)
         scores = Scores(logits=logits_RW, start=part.start, legal=legal_RW, extra_logits=extra_RX, extra_ids=ids_X)
@@ -135,17 +137,18 @@ class TorchTakes:
     def _slice_logits(self, part: Slice, hidden_RD: Tensor) -> Tensor:
         first = part.start // _ALIGNED * _ALIGNED
         last = -(-part.stop // _ALIGNED) * _ALIGNED
-        return (hidden_RD @ self._head_VD[first:last].T)[:, part.start - first : part.stop - first]
+        return self._ops.linear(hidden_RD, self._head_VD[first:last])[:, part.start - first : part.stop - first]
 
-    def _extra(self, ids: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    def _extra(self, ids: tuple[int, ...]) -> tuple[Tensor, Matrix]:
         """Extra ids [X] on the device and their rows of the head [X, D]."""
         if ids not in self._extra_rows:
             ids_X = tensor_on(torch.tensor(ids), self._device)
             self._extra_rows[ids] = (ids_X, self._head_VD[ids_X])
         return self._extra_rows[ids]
 
-    def _column(self, values: Sequence[float], dtype: torch.dtype) -> Tensor:
-        return tensor_on(torch.tensor(values, dtype=dtype)[:, None], self._device)
+
+def _column(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return tensor_on(torch.tensor(values, dtype=dtype)[:, None], device)
 
 
 def _guided(prompted: Tensor, unprompted: Tensor, guidance_R1: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 
 from midi_llm.engines.base import Request, Step, check_requests
 from midi_llm.engines.decoding import OpenRequest
+from midi_llm.engines.memory import check_vllm
 from midi_llm.engines.rules import Layout, RuledConstraint, TripletRules
 from midi_llm.engines.vllm_rules import extra_args
 from midi_llm.errors import CheckpointError, EngineError, MissingExtraError, RequestError, TokenError
@@ -210,11 +211,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 def _open(folder: Path, config: dict[str, Any], dtype: Dtype, memory_share: float, cache_bytes: int | None) -> Any:
     """Return vLLM's step loop over the checkpoint, in this process."""
-    # Read when vLLM is imported: its own process would need a main module that can be imported, and a library is quiet.
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    version = _version()
+    version = load_vllm()
     from vllm import EngineArgs
     from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine
@@ -223,6 +220,8 @@ def _open(folder: Path, config: dict[str, Any], dtype: Dtype, memory_share: floa
     on_cpu = bool(current_platform.is_cpu())
     if on_cpu and dtype == "fp8":
         raise EngineError("dtype 'fp8' needs a CUDA device and vLLM has none here; use bfloat16 or float32")
+    cache_bytes = cache_bytes or (_cpu_cache_bytes(config, dtype) if on_cpu else None)
+    check_vllm(folder, config, dtype, on_cpu=on_cpu, cache=cache_bytes)
     positions = int(config["max_position_embeddings"]) + 1  # the id drawn at the last position needs none itself
     arguments = EngineArgs(
         model=str(folder),
@@ -232,7 +231,7 @@ def _open(folder: Path, config: dict[str, Any], dtype: Dtype, memory_share: floa
         hf_overrides={"max_position_embeddings": positions},
         max_num_seqs=_MAX_SEQUENCES,
         gpu_memory_utilization=memory_share,
-        kv_cache_memory_bytes=cache_bytes or (_cpu_cache_bytes(config, dtype) if on_cpu else None),
+        kv_cache_memory_bytes=cache_bytes,
         enable_prefix_caching=True,
         enforce_eager=on_cpu,
         skip_tokenizer_init=True,
@@ -252,8 +251,12 @@ def _open(folder: Path, config: dict[str, Any], dtype: Dtype, memory_share: floa
         raise EngineError(f"vLLM cannot open {folder}: {cause}") from error
 
 
-def _version() -> tuple[int, int]:
+def load_vllm() -> tuple[int, int]:
     """Major and minor version of the vLLM installed; `EngineError` for one that is not supported or does not load."""
+    # Read when vLLM is imported: its own process would need a main module that can be imported, and a library is quiet.
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     try:
         import vllm
         import vllm.engine.arg_utils

@@ -9,18 +9,18 @@ and batch. Knows no other load on the machine: the `Result`'s facts hold the loa
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 
 from midi_llm.errors import RequestError
-from midi_llm.evaluate.contenders import Contender, Run, peak_memory
+from midi_llm.evaluate.contenders import Run
+from midi_llm.evaluate.machine import machine
 from midi_llm.evaluate.metric import Better, Measured, Metric, Result
+from midi_llm.evaluate.race import Entry, Event, Failed, Lap, Opened, race
 from midi_llm.evaluate.take import Take
 
 BATCHES = (1, 2, 4, 8)
@@ -41,19 +41,12 @@ BATCH_SECONDS = _metric("batch_seconds", "s", "lower", "Wall clock for full take
 TOKENS = _metric("tokens_per_second", "tokens/s", "higher", "Tokens of all takes side by side per second.")
 RTF = _metric("rtf", "", "higher", "Seconds of music of all takes side by side per second of wall clock (RTF).")
 FIRST_NOTE = _metric("first_note_seconds", "s", "lower", "From the request to the first whole note of any take.")
+OPENING = _metric("opening_seconds", "s", "lower", "To open it, libraries included that were not loaded before.")
 MEMORY = _metric(
     "memory", "MiB", "lower", "Memory that opening and a first full take add at their peak, libraries included."
 )
 RATIO = _metric("ratio", "", "higher", "Tokens per second over those of the last contender, in the same rounds.")
-ENGINE_METRICS = (BATCH_SECONDS, TOKENS, RTF, FIRST_NOTE, MEMORY, RATIO)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """A contender that is opened when its turn comes, so that its memory can be told from that of the others."""
-
-    name: str
-    open: Callable[[], Contender]
+ENGINE_METRICS = (BATCH_SECONDS, TOKENS, RTF, FIRST_NOTE, OPENING, MEMORY, RATIO)
 
 
 def validate(takes: Sequence[Take]) -> tuple[str, ...]:
@@ -85,74 +78,53 @@ def evaluate_engines(
     machine and load. A first take of each, which touches the weights, is measured for memory alone. Raises
     `RequestError` for no contender, two of one name, no batch or no round.
     """
-    names = [entry.name for entry in entries]
-    if not entries or len(set(names)) < len(names) or not batches or min(batches) < 1 or rounds < 1:
-        raise RequestError(
-            f"contenders are {names}, batches {list(batches)}, rounds {rounds}; needed are contenders with names of"
-            " their own, batches of 1 or more, and at least one round"
-        )
-    contenders: list[Contender] = []
-    memory: dict[str, float] = {}
-    runs: dict[tuple[str, int], list[Run]] = {(name, batch): [] for batch in batches for name in names}
-    try:
-        for entry in entries:
-            with peak_memory() as peak:
-                contenders.append(entry.open())
-                contenders[-1].run(batch=1, seed=seed)
-            memory[entry.name] = peak.mebibytes
-        for number in range(rounds):
-            for batch in batches:
-                for name, contender in zip(names, contenders, strict=True):
-                    runs[name, batch].append(contender.run(batch=batch, seed=seed + number * max(batches)))
-    finally:
-        for contender in contenders:
-            contender.close()
-    results = [result for (name, batch), made in runs.items() for result in _results(name, batch, made, runs, names)]
-    results += [_result(MEMORY, [memory[name]], {"contender": name, "batch": 1}) for name in names]
+    events: list[Event] = []
+    with closing(race(entries, batches=batches, rounds=rounds, seed=seed)) as told:
+        for event in told:
+            if isinstance(event, Failed):
+                raise event.error
+            events.append(event)
+    return engine_results(events)
+
+
+def engine_results(events: Iterable[Event]) -> list[Result]:
+    """What a race has shown up to now, as `evaluate_engines` tells it; contenders that failed have what they finished.
+
+    Ratios are to the last contender that opened.
+    """
+    runs: dict[tuple[str, int], list[Run]] = {}
+    opened: list[Opened] = []
+    for event in events:
+        if isinstance(event, Opened):
+            opened.append(event)
+        elif isinstance(event, Lap):
+            runs.setdefault((event.contender, event.batch), []).append(event.run)
+    last = opened[-1].contender if len(opened) > 1 else None
+    results = []
+    for (name, batch), made in runs.items():
+        results += _results(name, batch, made, runs.get((last, batch), []) if last else [])
+    for one in opened:
+        facts: dict[str, str | float | int] = {"contender": one.contender, "batch": 1}
+        results += [_result(OPENING, [one.seconds], facts), _result(MEMORY, [one.mebibytes], facts)]
     where = machine()
     return [replace(result, facts={**result.facts, **where}) for result in results]
-
-
-def machine() -> dict[str, str | float | int]:
-    """Where a figure was measured: processor, cores, load average of the last minute, Python."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else float("nan")
-    return {
-        "processor": _processor(),
-        "cores": cores,
-        "load": load,
-        "python": platform.python_version(),
-    }
-
-
-def _processor() -> str:
-    """The processor's name where Linux tells it, else its kind."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _known(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _results(
-    name: str, batch: int, made: Sequence[Run], runs: dict[tuple[str, int], list[Run]], names: Sequence[str]
-) -> list[Result]:
-    """All metrics of one contender at one batch size."""
+def _results(name: str, batch: int, made: Sequence[Run], last: Sequence[Run]) -> list[Result]:
+    """All metrics of one contender at one batch size; `last` are the runs of the contender it is compared with."""
     facts: dict[str, str | float | int] = {"contender": name, "batch": batch, "tokens": made[0].tokens // batch}
-    last = runs[names[-1], batch]
     columns = [
         (BATCH_SECONDS, [run.seconds for run in made]),
         (TOKENS, [run.tokens / run.seconds for run in made]),
         (RTF, [_known(run.music_seconds) / run.seconds for run in made]),
         (FIRST_NOTE, [_known(run.first_note_seconds) for run in made]),
     ]
-    if len(names) > 1:
-        pairs = zip(made, last, strict=True)
+    if last:
+        pairs = zip(made, last, strict=False)  # a race that was stopped may lack the last lap of one of them
         columns.append((RATIO, [run.tokens / run.seconds / (peer.tokens / peer.seconds) for run, peer in pairs]))
     return [_result(metric, values, facts) for metric, values in columns]
 

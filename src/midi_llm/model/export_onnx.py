@@ -9,7 +9,6 @@ were made from. Embedding rows stay in the safetensors file. Needs `onnx` (extra
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from midi_llm.errors import CheckpointError, RequestError
-from midi_llm.model.layout import EMBEDDINGS, HEAD, Layout, read_layout
+from midi_llm.errors import RequestError
+from midi_llm.model.exportable import Exportable, read_exportable, rope_frequencies
+from midi_llm.model.layout import EMBEDDINGS, Layout
 from midi_llm.model.onnx_graph import GraphWriter
 from midi_llm.model.quantize import Bits
-from midi_llm.tokens.vocab import DUR_OFFSET, MUSIC_VOCAB_SIZE, NOTE_OFFSET, REST, TIME_OFFSET
+from midi_llm.tokens.vocab import DUR_OFFSET, NOTE_OFFSET, REST, TIME_OFFSET
 from midi_llm.weights import FloatArray
 
 Precision = Literal["float32", "int8", "int4"]
@@ -40,16 +40,13 @@ _BLOCKS = (("time", TIME_OFFSET, DUR_OFFSET), ("duration", DUR_OFFSET, NOTE_OFFS
 class _Plan:
     """What the graph needs beside the tensors."""
 
-    layout: Layout
-    head_size: int
-    epsilon: float
-    rope: dict[str, Any]
+    model: Exportable
     body_bits: Bits | None
     head_bits: Bits | None
 
     @property
-    def head_table(self) -> str:
-        return EMBEDDINGS if self.layout.tied else HEAD
+    def layout(self) -> Layout:
+        return self.model.layout
 
 
 def export_onnx(checkpoint_dir: Path, *, precision: Precision = "int4", out: Path | None = None) -> Path:
@@ -78,65 +75,20 @@ def export_onnx(checkpoint_dir: Path, *, precision: Precision = "int4", out: Pat
 
 
 def _plan(checkpoint_dir: Path, precision: Precision) -> _Plan:
-    layout = read_layout(checkpoint_dir)
-    config = layout.config
-    for key, value in {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}.items():
-        if config.get(key, value) != value:
-            raise CheckpointError(f"config.json has {key} {config[key]!r}; only {value!r} can be exported: use torch")
-    if layout.vocab_size <= MUSIC_VOCAB_SIZE:
-        raise CheckpointError(
-            f"{checkpoint_dir} has {layout.vocab_size} ids, no more than the {MUSIC_VOCAB_SIZE} of music;"
-            " expand its vocabulary first"
-        )
     body_bits, head_bits = _BITS[precision]
-    return _Plan(
-        layout=layout,
-        head_size=config.get("head_dim") or layout.hidden_size // layout.heads,
-        epsilon=config.get("rms_norm_eps", 1e-6),
-        rope=_rope_settings(config),
-        body_bits=body_bits,
-        head_bits=head_bits,
-    )
-
-
-def _rope_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Rotary settings, from either spelling: `rope_parameters` (transformers 5) or `rope_theta` + `rope_scaling`."""
-    settings = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
-    settings.setdefault("rope_theta", config.get("rope_theta", 10000.0))
-    settings.setdefault("rope_type", settings.get("type", "default"))
-    if settings["rope_type"] not in {"default", "linear", "llama3"}:
-        raise CheckpointError(
-            f"config.json has rope type {settings['rope_type']!r};"
-            " default, linear and llama3 can be exported: use torch"
-        )
-    return settings
-
-
-def rope_frequencies(settings: dict[str, Any], head_size: int) -> FloatArray:
-    """Radians per position [head_size / 2] as transformers computes them (modeling_rope_utils.py, 5.x), in float32."""
-    exponents = np.arange(0, head_size, 2, dtype=np.float32) / np.float32(head_size)
-    frequencies: FloatArray = (1.0 / np.float32(settings["rope_theta"]) ** exponents).astype(np.float32)
-    if settings["rope_type"] == "default":
-        return frequencies
-    slowed: FloatArray = (frequencies / np.float32(settings["factor"])).astype(np.float32)
-    if settings["rope_type"] == "linear":
-        return slowed
-    low, high = settings["low_freq_factor"], settings["high_freq_factor"]
-    # Periods up to context / high stay, from context / low on they are slowed, between them they are blended.
-    turns = settings["original_max_position_embeddings"] * frequencies / np.float32(2 * math.pi)
-    blend = np.clip((turns - low) / (high - low), 0, 1).astype(np.float32)
-    blended: FloatArray = (1 - blend) * slowed + blend * frequencies
-    return blended
+    return _Plan(model=read_exportable(checkpoint_dir), body_bits=body_bits, head_bits=head_bits)
 
 
 def _write_body(folder: Path, plan: _Plan) -> None:
     layout = plan.layout
-    angles = np.outer(np.arange(layout.max_positions, dtype=np.float32), rope_frequencies(plan.rope, plan.head_size))
+    angles = np.outer(
+        np.arange(layout.max_positions, dtype=np.float32), rope_frequencies(plan.model.rope, plan.model.head_size)
+    )
     with GraphWriter(folder / "body.onnx", bits=plan.body_bits) as graph:
         graph.input("inputs_embeds", "float32", ["batch", "sequence", layout.hidden_size])
         graph.input("seqlens_k", "int32", ["batch"])
         graph.input("total_sequence_length", "int32", [1])
-        cache_shape: list[int | str] = ["batch", layout.kv_heads, "positions", plan.head_size]
+        cache_shape: list[int | str] = ["batch", layout.kv_heads, "positions", plan.model.head_size]
         for layer in range(layout.layers):
             for kind in ("key", "value"):
                 graph.input(f"past.{layer}.{kind}", "float32", cache_shape)
@@ -146,7 +98,7 @@ def _write_body(folder: Path, plan: _Plan) -> None:
         stream, branch = "inputs_embeds", None
         for layer in range(layout.layers):
             stream, branch = _write_layer(graph, plan, layer, stream, branch)
-        graph.norm(stream, branch, layout.weights.rows("model.norm.weight"), plan.epsilon, output="hidden")
+        graph.norm(stream, branch, layout.weights.rows("model.norm.weight"), plan.model.epsilon, output="hidden")
         graph.output("hidden", "float32", ["batch", "sequence", layout.hidden_size])
 
 
@@ -156,7 +108,7 @@ def _write_layer(graph: GraphWriter, plan: _Plan, layer: int, stream: str, branc
     def tensor(name: str) -> FloatArray:
         return plan.layout.weights.rows(f"model.layers.{layer}.{name}.weight")
 
-    normed, stream = graph.norm(stream, branch, tensor("input_layernorm"), plan.epsilon)
+    normed, stream = graph.norm(stream, branch, tensor("input_layernorm"), plan.model.epsilon)
     fused = graph.product(normed, np.concatenate([tensor(f"self_attn.{name}_proj") for name in "qkv"]))
     cache = [f"past.{layer}.key", f"past.{layer}.value"]
     attended = graph.node(
@@ -168,10 +120,10 @@ def _write_layer(graph: GraphWriter, plan: _Plan, layer: int, stream: str, branc
         kv_num_heads=plan.layout.kv_heads,
         do_rotary=1,
         rotary_interleaved=0,
-        scale=plan.head_size**-0.5,
+        scale=plan.model.head_size**-0.5,
     )
     branch = graph.product(attended, tensor("self_attn.o_proj"))
-    normed, stream = graph.norm(stream, branch, tensor("post_attention_layernorm"), plan.epsilon)
+    normed, stream = graph.norm(stream, branch, tensor("post_attention_layernorm"), plan.model.epsilon)
     gate_rows, up_rows = tensor("mlp.gate_proj"), tensor("mlp.up_proj")
     gate, up = graph.split(graph.product(normed, np.concatenate([gate_rows, up_rows])), len(gate_rows))
     gated = graph.node("QuickGelu", [gate], domain="com.microsoft", alpha=1.0)  # x * sigmoid(x), in one pass
@@ -180,14 +132,14 @@ def _write_layer(graph: GraphWriter, plan: _Plan, layer: int, stream: str, branc
 
 def _write_heads(folder: Path, plan: _Plan) -> list[dict[str, Any]]:
     layout = plan.layout
-    text_rows = layout.vocab_size - MUSIC_VOCAB_SIZE
+    text_rows = plan.model.text_rows
     blocks = []
     for name, start, stop in _BLOCKS:
         rows = slice(text_rows + start, text_rows + stop)
         with GraphWriter(folder / f"head_{name}.onnx", bits=plan.head_bits) as graph:
             graph.input("hidden", "float32", ["batch", layout.hidden_size])
             graph.output("logits", "float32", ["batch", stop - start])
-            graph.product("hidden", layout.weights.rows(plan.head_table, rows), output="logits")
+            graph.product("hidden", layout.weights.rows(plan.model.head_table, rows), output="logits")
         blocks.append({"name": name, "file": f"head_{name}.onnx", "start": rows.start, "stop": rows.stop})
     return blocks
 
@@ -202,10 +154,10 @@ def _write_meta(folder: Path, plan: _Plan, precision: Precision, blocks: list[di
         "hidden_size": layout.hidden_size,
         "layers": layout.layers,
         "kv_heads": layout.kv_heads,
-        "head_size": plan.head_size,
+        "head_size": plan.model.head_size,
         "max_positions": layout.max_positions,
         "embedding_tensor": EMBEDDINGS,
-        "head_tensor": plan.head_table,
+        "head_tensor": plan.model.head_table,
         "head_blocks": blocks,
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
