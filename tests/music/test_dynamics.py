@@ -65,7 +65,6 @@ def test_only_velocities_change() -> None:
     score = band()
     given = given_to(score)
     for before, after in zip(score.tracks, given.tracks, strict=True):
-        assert replace(before, notes=after.notes) is not after
         for name in ("time", "duration", "pitch"):
             assert np.array_equal(before.notes[name], after.notes[name])
         assert set(before.notes["velocity"].tolist()) == {DEFAULT_VELOCITY}, "the input is untouched"

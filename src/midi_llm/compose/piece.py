@@ -30,7 +30,7 @@ Summary = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Piece:
-    """One take. The same prompt, seed, sampling, length, model, engine and version give the same piece."""
+    """One take. The same prompt, seed, sampling, length, dynamics, model, engine and version give the same piece."""
 
     score: Score
     events: Events
