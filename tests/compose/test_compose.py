@@ -11,9 +11,11 @@ import pytest
 
 import midi_llm
 from midi_llm.compose.bounds import Bounds
-from midi_llm.compose.settings import DEFAULT_GUIDANCE, DEFAULT_TEMPERATURE, DEFAULT_TOP_P, Settings
+from midi_llm.compose.settings import DEFAULT_DYNAMICS, DEFAULT_GUIDANCE, DEFAULT_TEMPERATURE, DEFAULT_TOP_P, Settings
 from midi_llm.engines.base import SamplingParams
 from midi_llm.errors import CheckpointError, EngineError, OutputError, PromptError, RequestError
+from midi_llm.music.repair import repair
+from midi_llm.music.score import DEFAULT_VELOCITY
 from midi_llm.tokens.codec import decode
 
 TEXT = "a calm piano piece"
@@ -158,6 +160,23 @@ def test_the_summary_is_json_and_holds_what_repeats_the_piece(make_composer) -> 
     assert piece.token_ids == [i + 320 for i in piece.amt_ids]
 
 
+def test_velocities_are_those_of_the_seed_and_as_unequal_as_asked_for(make_composer) -> None:
+    def velocities(**wish: float) -> list[int]:
+        piece = make_composer().compose("a rock band", Settings(seconds=8, seed=1, **wish))
+        return [int(velocity) for track in piece.score.tracks for velocity in track.notes["velocity"]]
+
+    assert set(velocities(dynamics=0)) == {DEFAULT_VELOCITY}
+    assert velocities() == velocities(dynamics=DEFAULT_DYNAMICS)
+    assert np.std(velocities(dynamics=0.3)) < np.std(velocities(dynamics=1.0))
+
+
+def test_notes_are_mended_and_the_piece_says_which(make_composer) -> None:
+    piece = make_composer(make_composer.engine(stride=1)).compose("a piano", Settings(seconds=4, seed=1))
+    assert piece.repairs.changed["restruck"] > 0
+    assert piece.summary()["repairs"] == {**piece.repairs.changed, "double": piece.repairs.removed}
+    assert repair(piece.score)[1].clean
+
+
 def test_a_guided_take_is_told_what_it_would_be_without_its_text(make_composer) -> None:
     composer = make_composer()
     piece = composer.compose(TEXT, Settings(seconds=3, seed=9, guidance=2.0))
@@ -195,6 +214,7 @@ def test_a_saved_piece_reads_back_with_every_note(make_composer, tmp_path: Path)
         {"temperature": -0.1},
         {"guidance": -1.0},
         {"guidance": 21.0},
+        *({"dynamics": value} for value in (-0.1, 1.01, float("nan"))),
     ],
 )
 def test_a_wish_that_cannot_be_met_says_what_is_allowed(wish: dict[str, float]) -> None:

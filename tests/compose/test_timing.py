@@ -35,7 +35,7 @@ def onsets(score):
 
 def test_a_heard_tempo_is_written_and_no_note_moves():
     score = band(100)
-    timed = with_beats(score, NO_WISHES, seconds=None)
+    timed, _ = with_beats(score, NO_WISHES, seconds=None)
     assert timed.tempos[0].bpm == pytest.approx(100, rel=0.01)
     assert (timed.time_signatures[0].numerator, timed.time_signatures[0].denominator) == (4, 4)
     assert np.array_equal(onsets(timed), onsets(score))
@@ -44,7 +44,7 @@ def test_a_heard_tempo_is_written_and_no_note_moves():
 @pytest.mark.parametrize("asked", [90, 112])
 def test_a_piece_near_the_tempo_asked_for_is_played_at_it(asked):
     score = band(100)
-    timed = with_beats(score, Wishes(bpm=asked), seconds=None)
+    timed, _ = with_beats(score, Wishes(bpm=asked), seconds=None)
     assert timed.tempos[0].bpm == asked
     assert onsets(timed) == pytest.approx(onsets(score) * 100 / asked, rel=0.01)
     assert timed.tracks[1].notes["duration"] == pytest.approx(score.tracks[1].notes["duration"] * 100 / asked, rel=0.01)
@@ -54,7 +54,7 @@ def test_a_piece_near_the_tempo_asked_for_is_played_at_it(asked):
 
 def test_a_tempo_too_far_away_changes_no_note():
     score = band(100)
-    timed = with_beats(score, Wishes(bpm=140), seconds=None)
+    timed, _ = with_beats(score, Wishes(bpm=140), seconds=None)
     assert np.array_equal(onsets(timed), onsets(score))
     assert timed.tempos[0].bpm == pytest.approx(100, rel=0.01)
 
@@ -71,13 +71,13 @@ def test_a_tempo_named_for_a_compound_metre_may_count_its_felt_beats():
 
 def test_where_no_beat_is_heard_the_file_has_the_tempo_asked_for():
     few = Score(tracks=(Track(notes=note_array([Note(time=0.7, duration=1, pitch=60)])),))
-    assert with_beats(few, Wishes(bpm=90, metre=(3, 4)), seconds=None).tempos[0].bpm == 90
-    assert not with_beats(few, NO_WISHES, seconds=None).tempos
+    assert with_beats(few, Wishes(bpm=90, metre=(3, 4)), seconds=None)[0].tempos[0].bpm == 90
+    assert not with_beats(few, NO_WISHES, seconds=None)[0].tempos
 
 
 @pytest.mark.parametrize("bars", [1, 4, 7])
 def test_a_number_of_bars_is_exact(bars):
-    timed = with_beats(band(100), Wishes(bpm=90, bars=bars), seconds=bars * 4 * 60 / 90)
+    timed, _ = with_beats(band(100), Wishes(bpm=90, bars=bars), seconds=bars * 4 * 60 / 90)
     assert timed.seconds == pytest.approx(bars * 4 * 60 / 90)
     assert max(track.notes["time"].max() for track in timed.tracks) < timed.end
     again = parse_midi(to_midi_bytes(timed))
@@ -86,7 +86,7 @@ def test_a_number_of_bars_is_exact(bars):
 
 def test_the_last_notes_of_counted_bars_ring_to_the_bar_line_and_those_of_a_loop_do_not():
     for loop in (False, True):
-        timed = with_beats(band(100), Wishes(bpm=100, bars=4, loop=loop), seconds=9.6)
+        timed, _ = with_beats(band(100), Wishes(bpm=100, bars=4, loop=loop), seconds=9.6)
         bass = timed.tracks[1].notes
         last_end = bass["time"][-1] + bass["duration"][-1]
         assert last_end == pytest.approx(timed.end if not loop else timed.end - 0.06, abs=0.01)
@@ -97,7 +97,7 @@ def test_the_last_notes_of_counted_bars_ring_to_the_bar_line_and_those_of_a_loop
 def test_a_loop_has_whole_bars_and_its_last_one_may_end_in_a_rest():
     beats = 4 * 5 + 1  # five bars and a beat
     for seconds, bars in ((12.5, 5), (60, 6)):
-        timed = with_beats(band(100, beats=beats), Wishes(loop=True), seconds=seconds)
+        timed, _ = with_beats(band(100, beats=beats), Wishes(loop=True), seconds=seconds)
         bar = 4 * 60 / timed.tempos[0].bpm
         assert timed.seconds == pytest.approx(bars * bar)
         ends = [track.notes["time"] + track.notes["duration"] for track in timed.tracks]
@@ -119,7 +119,7 @@ def test_no_stretch_is_larger_than_allowed(heard, asked):
 
 
 def test_a_piece_is_cut_at_the_length_asked_for():
-    timed = with_beats(band(100), Wishes(bpm=90), seconds=19.5)
+    timed, _ = with_beats(band(100), Wishes(bpm=90), seconds=19.5)
     assert timed.seconds == pytest.approx(19.5)
     for track in timed.tracks:
         assert track.notes["time"].max() < 19.5
@@ -129,6 +129,15 @@ def test_a_piece_is_cut_at_the_length_asked_for():
 def test_notes_that_all_come_too_late_leave_no_empty_track():
     late = Track(program=0, notes=note_array([Note(time=9.0, duration=1, pitch=60)]))
     early = Track(program=1, notes=note_array([Note(time=1.0, duration=3, pitch=60)]))
-    timed = with_beats(Score(tracks=(early, late)), NO_WISHES, seconds=2)
+    timed, _ = with_beats(Score(tracks=(early, late)), NO_WISHES, seconds=2)
     assert [track.program for track in timed.tracks] == [1]
     assert not timed.tempos, "nothing was heard, so nothing is written"
+
+
+@pytest.mark.parametrize("asked", [None, 90])
+def test_the_beats_that_come_back_lie_on_the_notes_as_they_are_played(asked):
+    timed, grid = with_beats(band(100), Wishes(bpm=asked), seconds=None)
+    assert grid is not None
+    assert grid.bpm == pytest.approx(asked or 100, rel=0.01)
+    nearest = np.abs(timed.tracks[1].notes["time"][:, None] - grid.beats).min(axis=1)
+    assert nearest.max() < 0.03

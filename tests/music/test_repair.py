@@ -36,6 +36,12 @@ def test_zero_and_very_short_notes_get_the_shortest_length() -> None:
     assert report.changed["short"] == 2
 
 
+def test_a_note_as_long_as_the_shortest_but_for_float_error_is_left_alone() -> None:
+    tick = 2.03 - 2.02
+    assert tick < MIN_SECONDS
+    assert repair(score_of((0.0, tick, 60, 80)))[1].clean
+
+
 def test_velocities_are_brought_into_range() -> None:
     mended, report = repair(score_of((0.0, 1.0, 60, 0), (0.0, 1.0, 62, 200), (0.0, 1.0, 64, 127)))
     assert [row[3] for row in rows_of(mended)] == [1, 127, 127]

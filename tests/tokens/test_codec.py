@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midi_llm.errors import TokenError
+from midi_llm.music.repair import repair
 from midi_llm.music.score import DRUMS, Note, Score, Track, note_array
 from midi_llm.tokens.codec import (
     REST_INSTRUMENT,
@@ -179,6 +180,14 @@ def test_tidy_leaves_no_zero_duration_no_double_and_no_note_past_its_next_strike
     onsets = {(t, i, p) for t, _, i, p in events.tolist()}
     assert {(t, i, p) for t, _, i, p in tidied.tolist()} == onsets
     assert np.array_equal(tidy(tidied), tidied)
+
+
+@QUICK
+@given(events=event_lists(rests=False, max_time=200))
+def test_tidying_events_is_repairing_their_score(events: Events) -> None:
+    mended, report = repair(dequantize(events))
+    assert np.array_equal(quantize(mended), quantize(dequantize(tidy(events))))
+    assert report.removed == len(events) - len(tidy(events))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from midi_llm.cli.drawing import add_drawing, stoppable
 from midi_llm.cli.files import plan_takes, save_somewhere, slug
 from midi_llm.cli.wishes import add_wishes, wishes_of
 from midi_llm.compose.settings import (
+    DEFAULT_DYNAMICS,
     DEFAULT_RETRIES,
     DEFAULT_SECONDS,
     MAX_SECONDS,
@@ -52,6 +53,13 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--no-parse",
         action="store_true",
         help="leave what the prompt says about instruments, tempo, key and length to the model",
+    )
+    add(
+        "--dynamics",
+        type=float,
+        default=DEFAULT_DYNAMICS,
+        metavar="D",
+        help=f"velocities: 0 = all alike, 1 = as unequal as in real music (default {DEFAULT_DYNAMICS:g})",
     )
     add("--json", action="store_true", help="print a JSON description of the takes instead of their paths")
     add(
@@ -91,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
         top_p=args.top_p,
         guidance=args.guidance,
         parse=not args.no_parse,
+        dynamics=args.dynamics,
         wishes=wishes_of(args),
         best=args.best,
         retries=args.retries,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from midi_llm.compose.settings import (
+    DEFAULT_DYNAMICS,
     DEFAULT_ENGINE,
     DEFAULT_MODEL,
     DEFAULT_RETRIES,
@@ -36,6 +37,7 @@ def compose(
     model: str = DEFAULT_MODEL,
     engine: str = DEFAULT_ENGINE,
     parse: bool = True,
+    dynamics: float = DEFAULT_DYNAMICS,
     retries: int = DEFAULT_RETRIES,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
@@ -49,6 +51,7 @@ def compose(
     folder or a hub id; `engine` is auto, onnx, torch or vllm.
     `parse` reads the prompt: what it states counts as a wish where `wishes` has none. The piece's `findings` say which
     wishes are met.
+    `dynamics` is how unequal the velocities are, from 0 (all 72) to 1 (as in real music).
     A piece that is stuck or silent is composed again, `retries` times at most; its `attempt` says which one it is.
     `on_progress` is called after every note; `cancel`, once set, returns what there is. Raises `MidiLLMError`s.
     """
@@ -64,6 +67,7 @@ def compose(
         model=model,
         engine=engine,
         parse=parse,
+        dynamics=dynamics,
         retries=retries,
         on_progress=on_progress,
         cancel=cancel,
@@ -84,6 +88,7 @@ def compose_takes(
     model: str = DEFAULT_MODEL,
     engine: str = DEFAULT_ENGINE,
     parse: bool = True,
+    dynamics: float = DEFAULT_DYNAMICS,
     retries: int = DEFAULT_RETRIES,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
@@ -100,6 +105,7 @@ def compose_takes(
         top_p=top_p,
         guidance=guidance,
         parse=parse,
+        dynamics=dynamics,
         best=best,
         retries=retries,
     )

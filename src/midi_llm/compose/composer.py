@@ -37,9 +37,11 @@ from midi_llm.engines.open import open_engine
 from midi_llm.engines.rules import Layout
 from midi_llm.model.catalog import resolve_model
 from midi_llm.model.checkpoint import verify_checkpoint
+from midi_llm.music.dynamics import with_dynamics
+from midi_llm.music.repair import repair
 from midi_llm.music.score import Score
 from midi_llm.prompt import PUBLISHED, PromptFormat, load_tokenizer, read_record
-from midi_llm.tokens.codec import dequantize, tidy
+from midi_llm.tokens.codec import dequantize
 from midi_llm.tokens.rests import remove_rests
 from midi_llm.tokens.rules import layout_numbers
 from midi_llm.tokens.vocab import MUSIC_VOCAB_SIZE
@@ -211,7 +213,8 @@ class Composer:
         """The finished take as a `Piece`, with what was asked for brought about as far as it can be, and judged."""
         plan = take.plan
         events = remove_rests(take.events)
-        score = _finished(dequantize(tidy(events)), plan, is_bound=take.is_bound)
+        composed, repairs = repair(dequantize(events))
+        score = _finished(composed, plan, is_bound=take.is_bound, seed=take.seed)
         findings = judge(score, plan.wishes, seconds=plan.seconds)
         is_cut = plan.room > 1 and plan.seconds is not None and score.seconds >= plan.seconds
         ending: Ending = "asked" if is_cut and take.ending == "own" else take.ending or "cancelled"
@@ -225,6 +228,7 @@ class Composer:
             temperature=take.params.temperature,
             top_p=take.params.top_p,
             guidance=take.params.guidance,
+            dynamics=plan.dynamics,
             seconds_asked=plan.seconds,
             model=self.model,
             engine=self.engine.name,
@@ -232,6 +236,7 @@ class Composer:
             finish_reason=_finish_reason(take),
             ending=ending,
             reports=tuple(take.reports),
+            repairs=repairs,
             findings=findings,
             ranking=rank(score, findings, ending=ending, repaired=bool(take.reports), copied_share=self.copied_share),
             attempt=take.attempt,
@@ -239,12 +244,13 @@ class Composer:
         )
 
 
-def _finished(composed: Score, plan: Plan, *, is_bound: bool) -> Score:
-    """What was composed, playable, at the tempo, with the length and in the key that were asked for."""
+def _finished(composed: Score, plan: Plan, *, is_bound: bool, seed: int) -> Score:
+    """What was composed, playable, with the tempo, length, key and dynamics that were asked for."""
     wishes = plan.wishes
-    score = with_beats(playable(composed) if is_bound else composed, wishes, seconds=plan.seconds)
+    score, grid = with_beats(playable(composed) if is_bound else composed, wishes, seconds=plan.seconds)
     is_fixed = wishes.pitch_classes is not None or bool(wishes.ranges)  # pitches held to by the grammar stay
-    return in_key(score, None if is_fixed else wishes.key)
+    score = in_key(score, None if is_fixed else wishes.key)
+    return with_dynamics(score, grid, amount=plan.dynamics, seed=seed)
 
 
 def _replaced(pieces: list[Piece], numbered: list[tuple[int, int]], made: list[Piece]) -> list[Piece]:

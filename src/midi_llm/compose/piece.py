@@ -15,6 +15,7 @@ from midi_llm.compose.take import Ending
 from midi_llm.compose.verdict import Finding
 from midi_llm.engines.base import FinishReason
 from midi_llm.music.instruments import instrument_name
+from midi_llm.music.repair import RepairReport
 from midi_llm.music.score import Score
 from midi_llm.music.write import write_midi
 from midi_llm.tokens.codec import Events
@@ -29,7 +30,7 @@ Summary = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Piece:
-    """One take. The same prompt, seed, sampling, length, model, engine and version give the same piece."""
+    """One take. The same prompt, seed, sampling, length, dynamics, model, engine and version give the same piece."""
 
     score: Score
     events: Events
@@ -43,6 +44,8 @@ class Piece:
     temperature: float
     top_p: float
     guidance: float
+    dynamics: float
+    """0 to 1: how unequal velocities are (music/dynamics.py)."""
     seconds_asked: float | None
     model: str
     engine: str
@@ -51,6 +54,8 @@ class Piece:
     ending: Ending
     reports: tuple[DecodeReport, ...]
     """What had to be repaired, one report per window that did not decode strictly; empty for a sound piece."""
+    repairs: RepairReport
+    """What was mended in the notes, by name (music/repair.py)."""
     findings: tuple[Finding, ...]
     """Every wish that was made, or read in the prompt, and whether the piece meets it."""
     ranking: Ranking
@@ -108,6 +113,7 @@ class Piece:
             "temperature": self.temperature,
             "top_p": self.top_p,
             "guidance": self.guidance,
+            "dynamics": self.dynamics,
             "model": self.model,
             "engine": self.engine,
             "version": self.version,
@@ -125,6 +131,7 @@ class Piece:
             "attempt": self.attempt,
             "windows": len(self.windows),
             "repaired_windows": len(self.reports),
+            "repairs": {**self.repairs.changed, "double": self.repairs.removed},
             "tokens": sum(map(len, self.windows)),
             "seconds_taken": round(self.seconds_taken, 3),
             "rtf": round(self.rtf, 2),

@@ -29,6 +29,7 @@ class Plan:
     wishes: Wishes
     seconds: float | None
     room: float
+    dynamics: float
 
 
 def make_plan(prompt: str, settings: Settings, *, restates: bool) -> Plan:
@@ -46,6 +47,7 @@ def make_plan(prompt: str, settings: Settings, *, restates: bool) -> Plan:
         wishes=wishes,
         seconds=seconds,
         room=MOST_STRETCH if wishes.bpm is not None else 1.0,
+        dynamics=settings.dynamics,
     )
 
 

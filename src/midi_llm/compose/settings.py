@@ -26,6 +26,8 @@ DEFAULT_TOP_P = 0.98
 DEFAULT_GUIDANCE = 1.0
 """Off; for a model that recommends nothing else."""
 MAX_GUIDANCE = 20.0
+DEFAULT_DYNAMICS = 0.5
+"""Half as unequal as real music: nearer to real velocities than none or all of it (docs/musicianship.md)."""
 DEFAULT_ENGINE = "auto"
 MAX_TAKES = 64
 MAX_SEED = 2**32 - 1
@@ -39,7 +41,8 @@ class Settings:
 
     "auto" lies within one window of the model's context. `temperature`, `top_p` and `guidance` None take what the model
     recommends. `parse`: what the prompt says about instruments, tempo, metre, key and length binds the piece as if it
-    were among the `wishes`; these come first.
+    were among the `wishes`; these come first. `dynamics`: how unequal the velocities are, from 0 (all 72) to 1 (as in
+    real music).
     """
 
     seconds: float | Literal["auto"] | None = None
@@ -49,6 +52,7 @@ class Settings:
     top_p: float | None = None
     guidance: float | None = None
     parse: bool = True
+    dynamics: float = DEFAULT_DYNAMICS
     wishes: Wishes | None = None
     best: int | None = None
     """Only so many of the takes are kept, the highest ranked first; None keeps all, in the order of their seeds."""
@@ -80,6 +84,11 @@ class Settings:
             raise RequestError(
                 f"guidance is {self.guidance:g}; allowed is 0 (the text does not count) to {MAX_GUIDANCE:g}, 1 is off,"
                 " 1.5 to 3 is usual"
+            )
+        if not 0.0 <= self.dynamics <= 1.0:
+            raise RequestError(
+                f"dynamics is {self.dynamics:g}; allowed is 0 (all notes alike) to 1 (as in real music),"
+                f" {DEFAULT_DYNAMICS:g} is usual"
             )
 
     def seeds(self) -> list[int]:

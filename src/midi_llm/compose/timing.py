@@ -28,8 +28,8 @@ LEAST_CONFIDENCE = 0.5
 """Of the ear (music/beats.py), for a tempo that nobody asked for to be written."""
 
 
-def with_beats(score: Score, wishes: Wishes, *, seconds: float | None) -> Score:
-    """`score` at the tempo asked for, with tempo and metre written, and cut at its length.
+def with_beats(score: Score, wishes: Wishes, *, seconds: float | None) -> tuple[Score, BeatGrid | None]:
+    """`score` at the tempo asked for, with tempo and metre written, and cut at its length; and the beats heard in it.
 
     The length is the number of bars asked for; of a loop as many whole bars as fit into `seconds`; else `seconds`, or
     as long as it gets (None). The last notes of a piece with a number of bars ring to its end. Without a tempo in
@@ -37,32 +37,36 @@ def with_beats(score: Score, wishes: Wishes, *, seconds: float | None) -> Score:
     that are counted are then those of that tempo, or of 120 bpm.
     """
     grid = estimate_beats(note_table(score), metre=wishes.metre)
-    timed = _timed(score, wishes, grid)
+    timed, grid = _timed(score, wishes, grid)
     in_bars = wishes.bars is not None or wishes.loop
     if in_bars and not timed.tempos:
         timed = _written(timed, grid.bpm if grid is not None else DEFAULT_BPM, _metre(wishes, grid))
     if not in_bars:
-        return _cut(timed, seconds)
+        return _cut(timed, seconds), grid
     signature = timed.time_signatures[0]
     bar = bar_seconds(timed.tempos[0].bpm, (signature.numerator, signature.denominator))
     length = timed.seconds if seconds is None else min(seconds, timed.seconds + bar)
     bars = wishes.bars or max(1, int(length / bar + WHOLE_BAR))
     cut = replace(_cut(timed, bars * bar), end=bars * bar)
-    return cut if wishes.loop else _closed(cut, last_bar=(bars - 1) * bar)
+    return (cut if wishes.loop else _closed(cut, last_bar=(bars - 1) * bar)), grid
 
 
-def _timed(score: Score, wishes: Wishes, grid: BeatGrid | None) -> Score:
-    """`score` with a tempo and metre if one is heard or asked for, played at the tempo asked for if that is near."""
+def _timed(score: Score, wishes: Wishes, grid: BeatGrid | None) -> tuple[Score, BeatGrid | None]:
+    """`score` with a tempo and metre if one is heard or asked for, played at the tempo asked for if that is near.
+
+    With it the beats of `grid` as they then lie.
+    """
     is_clear = grid is not None and grid.steady and grid.confidence >= LEAST_CONFIDENCE
     if wishes.bpm is None:
-        return _written(score, grid.bpm, grid.metre) if grid is not None and is_clear else score
+        return (_written(score, grid.bpm, grid.metre) if grid is not None and is_clear else score), grid
     found = None if grid is None else nearest(grid, wishes.bpm)
     if grid is not None and found is not None:
         factor, bpm = found
-        return _written(_played(score, factor), bpm, grid.metre)
+        played = replace(grid, beats=grid.beats * factor, bpm=grid.bpm / factor)
+        return _written(_played(score, factor), bpm, grid.metre), played
     if grid is not None and is_clear:
-        return _written(score, grid.bpm, grid.metre)
-    return _written(score, wishes.bpm, _metre(wishes, grid))
+        return _written(score, grid.bpm, grid.metre), grid
+    return _written(score, wishes.bpm, _metre(wishes, grid)), grid
 
 
 def nearest(grid: BeatGrid, asked: float) -> tuple[float, float] | None:

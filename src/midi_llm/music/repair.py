@@ -21,6 +21,8 @@ from midi_llm.music.score import NoteArray, Score
 
 MIN_SECONDS = 0.01
 """One tick of the arrival-time vocabulary."""
+FLOAT_ERROR = 1e-9
+"""Seconds by which differences of times may be off."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +45,7 @@ def _velocity(notes: NoteArray, _: float) -> tuple[NoteArray, int, int]:
 
 
 def _short(notes: NoteArray, min_seconds: float) -> tuple[NoteArray, int, int]:
-    short = notes["duration"] < min_seconds
+    short = notes["duration"] < min_seconds - FLOAT_ERROR
     notes["duration"][short] = min_seconds
     return notes, int(short.sum()), 0
 
@@ -57,8 +59,7 @@ def _restruck(notes: NoteArray, _: float) -> tuple[NoteArray, int, int]:
     room = np.full(len(rows), np.inf)
     same = np.diff(rows["pitch"].astype(np.int16)) == 0
     room[:-1][same] = np.diff(rows["time"])[same]
-    # a tolerance: an end that touches the next onset may miss it by float error
-    long = rows["duration"] > room + 1e-9
+    long = rows["duration"] > room + FLOAT_ERROR  # an end that touches the next onset may miss it by so much
     rows["duration"][long] = room[long]
     return rows[np.argsort(order)], int(long.sum()), int(double.sum())
 

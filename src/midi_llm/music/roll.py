@@ -167,11 +167,10 @@ def _notes(plot: _Plot, notes: NoteArray, colour: str) -> str:
     for time, duration, pitch, velocity in np.sort(notes, order=["time", "pitch"]).tolist():
         x, y = plot.x(time), plot.y(pitch) + (plot.row - tall) / 2
         wide = max(plot.x(time + duration) - x - 0.6, 1.2)
-        opacity = 0.55 + 0.45 * min(velocity, 127) / 127
         corner = min(tall / 2.5, wide / 2, 3.0)
         bars.append(
             f"<rect x='{_n(x)}' y='{_n(y)}' width='{_n(wide)}' height='{_n(tall)}' rx='{_n(corner)}'"
-            f" opacity='{_n(opacity)}'/>"
+            f" opacity='{_n(_opacity(velocity))}'/>"
         )
     return f"<g fill='{colour}'>" + "".join(bars) + "</g>"
 
@@ -184,11 +183,16 @@ def _drums(plot: _Plot, notes: NoteArray) -> str:
     ticks = []
     for time, _, pitch, velocity in np.sort(notes, order=["time", "pitch"]).tolist():
         y = plot.drum_bottom - 3.0 - (used.index(pitch) + 0.5) * lane - tall / 2
-        opacity = 0.4 + 0.6 * min(velocity, 127) / 127
         ticks.append(
-            f"<rect x='{_n(plot.x(time))}' y='{_n(y)}' width='2' height='{_n(tall)}' rx='1' opacity='{_n(opacity)}'/>"
+            f"<rect x='{_n(plot.x(time))}' y='{_n(y)}' width='2' height='{_n(tall)}' rx='1'"
+            f" opacity='{_n(_opacity(velocity))}'/>"
         )
     return f"<g fill='{DRUM_COLOUR}'>" + "".join(ticks) + "</g>"
+
+
+def _opacity(velocity: int) -> float:
+    """Of a note: a velocity of 30 can be told from one of 70 and one of 110, and nothing is invisible."""
+    return min(0.2 + 0.8 * velocity / 110, 1.0)
 
 
 def _legend(colours: dict[int, str], width: int) -> tuple[list[str], float]:
