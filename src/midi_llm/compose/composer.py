@@ -215,7 +215,7 @@ class Composer:
         events = remove_rests(take.events)
         composed, repairs = repair(dequantize(events))
         score = _finished(composed, plan, is_bound=take.is_bound, seed=take.seed)
-        findings = judge(score, plan.wishes, seconds=plan.seconds)
+        findings = judge(score, plan.wishes, seconds=plan.seconds if plan.asks_length else None)
         is_cut = plan.room > 1 and plan.seconds is not None and score.seconds >= plan.seconds
         ending: Ending = "asked" if is_cut and take.ending == "own" else take.ending or "cancelled"
         return Piece(

@@ -28,6 +28,8 @@ class Plan:
     """As the model reads it."""
     wishes: Wishes
     seconds: float | None
+    asks_length: bool
+    """Whether `seconds` was asked for; else it is the usual length."""
     room: float
     dynamics: float
 
@@ -46,6 +48,7 @@ def make_plan(prompt: str, settings: Settings, *, restates: bool) -> Plan:
         text=restate(prompt, (*asked.parts(), *(wishes if restates else asked).facts())),
         wishes=wishes,
         seconds=seconds,
+        asks_length=settings.seconds is not None or wishes.seconds is not None,
         room=MOST_STRETCH if wishes.bpm is not None else 1.0,
         dynamics=settings.dynamics,
     )
