@@ -136,8 +136,14 @@ def check_torch(folder: Path, dtype: str, device: torch.device) -> None:
 
 
 def check_vllm(folder: Path, config: Mapping[str, Any], dtype: str, *, on_cpu: bool, cache: int | None) -> None:
-    """Raise `EngineError` where vLLM's weights and cache would not fit."""
-    need = vllm_need(folder, config, dtype, cache)
+    """Raise `EngineError` where vLLM's weights and cache would not fit.
+
+    A folder that cannot be read passes: what is wrong with it, vLLM says.
+    """
+    try:
+        need = vllm_need(folder, config, dtype, cache)
+    except (OSError, ValueError, CheckpointError):
+        return
     free, place = (free_memory(), "a CPU") if on_cpu else (free_cuda_memory(), "a CUDA device")
     remedy = "give it less cache (cache_bytes), use --engine onnx, or a smaller model such as nano"
     check_fits(need, free, place=place, remedy=remedy)
