@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from midi_llm.compose.editor import describe, edit_takes
 from midi_llm.compose.settings import Settings
 from midi_llm.errors import RequestError
 from midi_llm.music.quantise import grid_lines
+from midi_llm.music.read import parse_midi
 from midi_llm.music.score import DRUMS, Note, Score, Tempo, TimeSignature, Track, note_array
 from midi_llm.music.song_file import SongFile, parse_song
 from midi_llm.music.write import to_midi_bytes
@@ -42,6 +44,17 @@ def make_song(bars: int = 8, bpm: float = 110.0, off_grid: float = 0.0) -> SongF
         time_signatures=(TimeSignature(time=0.0, numerator=3, denominator=4),),
     )
     return parse_song(to_midi_bytes(score), name="song")
+
+
+def make_song_early() -> SongFile:
+    """As `make_song`, but every note after the first bar begins 10 ms before its beat."""
+    score = parse_midi(make_song().content)
+    tracks = []
+    for track in score.tracks:
+        notes = track.notes.copy()
+        notes["time"][notes["time"] > 1] -= 0.01
+        tracks.append(replace(track, notes=notes))
+    return parse_song(to_midi_bytes(replace(score, tracks=tuple(tracks))), name="song")
 
 
 def rows(song: SongFile, mask: np.ndarray | None = None) -> Counter[tuple[int, ...]]:
@@ -100,6 +113,12 @@ def test_new_notes_lie_on_the_grid_of_a_file_that_keeps_to_one(make_composer) ->
     (free,) = edit_takes(make_composer(), infilled(played, first=2, last=5), "", Settings(seed=1))
     quarters = free.added["start"] / played.ticks_per_quarter
     assert np.abs(quarters - grid_lines(quarters)).max() > 0.02
+
+
+def test_a_note_that_comes_a_little_early_belongs_to_the_bar_it_is_meant_for() -> None:
+    early = make_song(off_grid=0.0)
+    shifted = make_song_early()
+    assert infilled(early, first=3, last=4).removed.tolist() == infilled(shifted, first=3, last=4).removed.tolist()
 
 
 def test_the_model_hears_whole_ticks_for_an_eighth_note_near_the_tempo() -> None:

@@ -16,7 +16,7 @@ from midi_llm.compose.retake import Passage
 from midi_llm.compose.settings import MIN_SECONDS
 from midi_llm.errors import RequestError
 from midi_llm.music.instruments import instrument_name
-from midi_llm.music.quantise import grid_lines
+from midi_llm.music.quantise import EARLY, grid_lines
 from midi_llm.music.score import DRUMS
 from midi_llm.music.smf import IntArray
 from midi_llm.music.song_edit import NEW_NOTE_DTYPE, NewNotes
@@ -99,7 +99,7 @@ def infilled(song: SongFile, *, first: int, last: int, instruments: frozenset[in
     """Compose bars `first` to `last` anew, all that begins in them or of `instruments` alone."""
     start, end = song.bar_range(first, last)
     chosen = own(song) if instruments is None else instruments
-    removed = (song.start >= start) & (song.start < end) & np.isin(song.notes.instrument, sorted(chosen))
+    removed = _begins_in(song, start, end) & np.isin(song.notes.instrument, sorted(chosen))
     return _edit(song, removed, _passages(song, [(start, end)], lambda _: chosen))
 
 
@@ -130,7 +130,7 @@ def varied(song: SongFile, *, share: float, seed: int) -> Edit:
     chosen: dict[tuple[int, int], frozenset[int]] = {}
     for at in range(0, len(song.bars) - 1, VARIED_BARS):
         bounds = (int(song.bars[at]), int(song.bars[min(at + VARIED_BARS, len(song.bars) - 1)]))
-        inside = (song.start >= bounds[0]) & (song.start < bounds[1])
+        inside = _begins_in(song, *bounds)
         here = np.unique(song.notes.instrument[inside]).tolist()
         drawn = frozenset(one for one in here if rng.random() < share)
         if drawn:
@@ -162,6 +162,13 @@ def mean_tempo(song: SongFile) -> float:
 def model_ticks_per_quarter(song: SongFile) -> int:
     """10 ms ticks of a quarter note at the tempo nearest to the file's at which an eighth is a whole number of them."""
     return 2 * max(1, round(EIGHTHS_PER_MINUTE_TICKS / mean_tempo(song)))
+
+
+def _begins_in(song: SongFile, start: int, end: int) -> BoolArray:
+    """Which notes [n] belong to the bars from `start` to `end`; one that comes a little early belongs to its beat."""
+    onset = song.start + EARLY * song.ticks_per_quarter
+    found: BoolArray = (onset >= start) & (onset < end)
+    return found
 
 
 def _passages(
