@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from midi_llm.compose.settings import (
     DEFAULT_ENGINE,
     DEFAULT_MODEL,
+    DEFAULT_QUANTISE,
     DEFAULT_RETRIES,
     Settings,
 )
@@ -37,6 +38,7 @@ def compose(
     engine: str = DEFAULT_ENGINE,
     parse: bool = True,
     retries: int = DEFAULT_RETRIES,
+    quantise: float = DEFAULT_QUANTISE,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Piece:
@@ -50,6 +52,7 @@ def compose(
     `parse` reads the prompt: what it states counts as a wish where `wishes` has none. The piece's `findings` say which
     wishes are met.
     A piece that is stuck or silent is composed again, `retries` times at most; its `attempt` says which one it is.
+    `quantise` is how far notes are drawn to the grid of the tempo that is written, 0 (as played) to 1.
     `on_progress` is called after every note; `cancel`, once set, returns what there is. Raises `MidiLLMError`s.
     """
     return compose_takes(
@@ -65,6 +68,7 @@ def compose(
         engine=engine,
         parse=parse,
         retries=retries,
+        quantise=quantise,
         on_progress=on_progress,
         cancel=cancel,
     )[0]
@@ -85,6 +89,7 @@ def compose_takes(
     engine: str = DEFAULT_ENGINE,
     parse: bool = True,
     retries: int = DEFAULT_RETRIES,
+    quantise: float = DEFAULT_QUANTISE,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> list[Piece]:
@@ -102,6 +107,7 @@ def compose_takes(
         parse=parse,
         best=best,
         retries=retries,
+        quantise=quantise,
     )
     from midi_llm.compose.composer import Composer
 

@@ -235,7 +235,8 @@ class Composer:
 def _finished(composed: Score, plan: Plan, *, is_bound: bool) -> Score:
     """What was composed, playable, at the tempo, with the length and in the key that were asked for."""
     wishes = plan.wishes
-    score = with_beats(playable(composed) if is_bound else composed, wishes, seconds=plan.seconds)
+    score = playable(composed) if is_bound else composed
+    score = with_beats(score, wishes, seconds=plan.seconds, quantise=plan.quantise)
     is_fixed = wishes.pitch_classes is not None or bool(wishes.ranges)  # pitches held to by the grammar stay
     return in_key(score, None if is_fixed else wishes.key)
 

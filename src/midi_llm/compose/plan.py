@@ -29,6 +29,8 @@ class Plan:
     wishes: Wishes
     seconds: float | None
     room: float
+    quantise: float
+    """How far notes are drawn to the grid (compose/settings.py)."""
 
 
 def make_plan(prompt: str, settings: Settings, *, restates: bool) -> Plan:
@@ -46,6 +48,7 @@ def make_plan(prompt: str, settings: Settings, *, restates: bool) -> Plan:
         wishes=wishes,
         seconds=seconds,
         room=MOST_STRETCH if wishes.bpm is not None else 1.0,
+        quantise=settings.quantise,
     )
 
 

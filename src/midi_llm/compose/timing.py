@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from midi_llm.compose.wishes import Wishes
+from midi_llm.music.align import quantised
 from midi_llm.music.beats import BeatGrid, estimate_beats
 from midi_llm.music.features import note_table
 from midi_llm.music.score import Score, Tempo, TimeSignature
@@ -28,7 +29,7 @@ LEAST_CONFIDENCE = 0.5
 """Of the ear (music/beats.py), for a tempo that nobody asked for to be written."""
 
 
-def with_beats(score: Score, wishes: Wishes, *, seconds: float | None) -> Score:
+def with_beats(score: Score, wishes: Wishes, *, seconds: float | None, quantise: float = 0.0) -> Score:
     """`score` at the tempo asked for, with tempo and metre written, and cut at its length.
 
     The length is the number of bars asked for; of a loop as many whole bars as fit into `seconds`; else `seconds`, or
@@ -40,6 +41,7 @@ def with_beats(score: Score, wishes: Wishes, *, seconds: float | None) -> Score:
     in_bars = wishes.bars is not None or wishes.loop
     if in_bars and not timed.tempos:
         timed = _written(timed, grid.bpm if grid is not None else DEFAULT_BPM, _metre(wishes, grid))
+    timed = quantised(timed, strength=quantise if timed.tempos else 0.0)
     if not in_bars:
         return _cut(timed, seconds)
     signature = timed.time_signatures[0]
