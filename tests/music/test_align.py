@@ -47,7 +47,7 @@ def solo(rows: list[tuple[float, float, int]], *, bpm: float = BPM) -> Score:
 
 def off_lines(score: Score) -> np.ndarray:
     grid, onsets = Grid.of(score), note_table(score).start
-    return grid.times(grid.lines(onsets)) - onsets
+    return grid.clock.times(grid.lines(onsets)) - onsets
 
 
 @given(BANDS)

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from midi_llm.compose.wishes import Wishes
-from midi_llm.music.align import quantised
-from midi_llm.music.beats import BeatGrid, estimate_beats
+from midi_llm.music.align import keeps_to_grid, quantised
+from midi_llm.music.beats import BeatGrid, estimate_beats, tempos
 from midi_llm.music.features import note_table
+from midi_llm.music.metre import beats_in_bar
 from midi_llm.music.score import Score, Tempo, TimeSignature
+from midi_llm.music.tempo_map import TempoMap
 from midi_llm.music.write import DEFAULT_BPM
 
 MOST_STRETCH = 1.2
@@ -25,44 +29,74 @@ SHORTEST_SECONDS = 0.02
 WHOLE_BAR = 0.02
 """A loop that lacks no more than this share of a bar has the bar."""
 QUARTERS_PER_WHOLE, SECONDS_PER_MINUTE = 4, 60.0
+AT_ONCE = 0.1
+"""What comes within this share of a beat comes on it."""
 LEAST_CONFIDENCE = 0.5
 """Of the ear (music/beats.py), for a tempo that nobody asked for to be written."""
 
 
 def with_beats(score: Score, wishes: Wishes, *, seconds: float | None, quantise: float = 0.0) -> Score:
-    """`score` at the tempo asked for, with tempo and metre written, and cut at its length.
+    """`score` at the tempo asked for, with tempo and metre written, drawn to their grid, and cut at its length.
 
     The length is the number of bars asked for; of a loop as many whole bars as fit into `seconds`; else `seconds`, or
-    as long as it gets (None). Without a tempo in `wishes` the one heard is written if it is steady and clear. Where
-    none is, the file has the tempo asked for; bars that are counted are then those of that tempo, or of 120 bpm.
+    as long as it gets (None). Without a tempo in `wishes` the one heard is written if it is clear. Where none is, the
+    file has the tempo asked for; bars that are counted are then those of that tempo, or of 120 bpm. `quantise` is the
+    strength with which notes are drawn to the grid of a tempo that was heard.
     """
     grid = estimate_beats(note_table(score), metre=wishes.metre)
     timed = _timed(score, wishes, grid)
     in_bars = wishes.bars is not None or wishes.loop
     if in_bars and not timed.tempos:
         timed = _written(timed, grid.bpm if grid is not None else DEFAULT_BPM, _metre(wishes, grid))
-    timed = quantised(timed, strength=quantise if timed.tempos else 0.0)
+    if timed.tempos:
+        timed = quantised(timed, strength=quantise)
     if not in_bars:
         return _cut(timed, seconds)
-    signature = timed.time_signatures[0]
-    bar = bar_seconds(timed.tempos[0].bpm, (signature.numerator, signature.denominator))
-    length = timed.seconds if seconds is None else min(seconds, timed.seconds + bar)
-    bars = wishes.bars or max(1, int(length / bar + WHOLE_BAR))
-    return replace(_cut(timed, bars * bar), end=bars * bar)
+    bar, clock = bar_quarters(timed), TempoMap.of(timed)
+    heard = float(clock.position(timed.seconds)) / bar
+    length = heard if seconds is None else min(float(clock.position(seconds)) / bar, heard + 1)
+    end = float(clock.times(bar * (wishes.bars or max(1, int(length + WHOLE_BAR)))))
+    return replace(_cut(timed, end), end=end)
 
 
 def _timed(score: Score, wishes: Wishes, grid: BeatGrid | None) -> Score:
     """`score` with a tempo and metre if one is heard or asked for, played at the tempo asked for if that is near."""
-    is_clear = grid is not None and grid.steady and grid.confidence >= LEAST_CONFIDENCE
-    if wishes.bpm is None:
-        return _written(score, grid.bpm, grid.metre) if grid is not None and is_clear else score
-    found = None if grid is None else nearest(grid, wishes.bpm)
-    if grid is not None and found is not None:
-        factor, bpm = found
-        return _written(_played(score, factor), bpm, grid.metre)
-    if grid is not None and is_clear:
-        return _written(score, grid.bpm, grid.metre)
-    return _written(score, wishes.bpm, _metre(wishes, grid))
+    if grid is not None:
+        found = None if wishes.bpm is None else nearest(grid, wishes.bpm)
+        if found is not None:
+            factor, bpm = found
+            return _heard(score, grid, factor, bpm)
+        heard = _heard(score, grid, 1.0, grid.bpm)
+        if grid.confidence >= LEAST_CONFIDENCE or keeps_to_grid(heard):
+            return heard
+    return score if wishes.bpm is None else _written(score, wishes.bpm, _metre(wishes, grid))
+
+
+def _heard(score: Score, grid: BeatGrid, factor: float, bpm: float) -> Score:
+    """`score` with the beats of `grid` as they come when it is played `factor` times as slow: at `bpm` if steady.
+
+    A bar begins at second 0: silence before the first bar is left out, a pick-up comes after a rest.
+    """
+    first = _first_bar(score, grid)
+    written = [(max(tempo.time - first, 0.0) * factor, tempo.bpm * bpm / grid.bpm) for tempo in tempos(grid)]
+    written[0] = (0.0, written[0][1])
+    timed = _written(_played(score, first, factor), bpm, grid.metre)
+    return replace(timed, tempos=tuple(Tempo(time=time, bpm=rate) for time, rate in written))
+
+
+def _first_bar(score: Score, grid: BeatGrid) -> float:
+    """Where the bar begins in which the first note is, in seconds, to the millisecond.
+
+    Pieces are composed from a bar line at second 0 on, so where a beat is near it, it is believed before the ear.
+    """
+    beat = float(grid.beats[1] - grid.beats[0])
+    nearest_beat = float(grid.beats[0] - beat * np.rint(grid.beats[0] / beat))
+    if abs(nearest_beat) <= AT_ONCE * beat:
+        return round(nearest_beat, 3)
+    bar = beat * beats_in_bar(grid.metre)
+    onset = min(float(track.notes["time"].min()) for track in score.tracks if len(track.notes))
+    down = float(grid.beats[grid.downbeats[0]])
+    return round(down + bar * float(np.floor((onset + AT_ONCE * beat - down) / bar)), 3)
 
 
 def nearest(grid: BeatGrid, asked: float) -> tuple[float, float] | None:
@@ -73,6 +107,12 @@ def nearest(grid: BeatGrid, asked: float) -> tuple[float, float] | None:
     tempi = {asked, asked * grid.quarters_per_beat} if grid.quarters_per_beat > 1 else {asked}
     found = [(factor, bpm) for bpm in sorted(tempi) if (factor := stretch(grid.bpm, bpm)) is not None]
     return min(found, key=lambda one: max(one[0], 1 / one[0]), default=None)
+
+
+def bar_quarters(score: Score) -> float:
+    """Quarter notes in a bar of `score`, whose metre does not change; 4 where it says nothing."""
+    signs = score.time_signatures
+    return QUARTERS_PER_WHOLE * signs[0].numerator / signs[0].denominator if signs else float(QUARTERS_PER_WHOLE)
 
 
 def bar_seconds(bpm: float, metre: tuple[int, int]) -> float:
@@ -95,11 +135,12 @@ def _written(score: Score, bpm: float, metre: tuple[int, int]) -> Score:
     return replace(score, tempos=(Tempo(time=0.0, bpm=bpm),), time_signatures=(signature,))
 
 
-def _played(score: Score, factor: float) -> Score:
+def _played(score: Score, first: float, factor: float) -> Score:
+    """`score` from second `first` on, `factor` times as slow; a note a little before it begins with it."""
     tracks = []
     for track in score.tracks:
         notes = track.notes.copy()
-        notes["time"] *= factor
+        notes["time"] = np.maximum(notes["time"] - first, 0.0) * factor
         notes["duration"] *= factor
         tracks.append(replace(track, notes=notes))
     return replace(score, tracks=tuple(tracks))

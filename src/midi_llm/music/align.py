@@ -9,6 +9,7 @@ In and out: a `Score` in seconds, whose tempo map and metres are taken as true.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from midi_llm.music.metre import is_compound
 from midi_llm.music.quantise import STRAIGHT, grid_lines
 from midi_llm.music.repair import MIN_SECONDS, repair
 from midi_llm.music.score import NoteArray, Score
-from midi_llm.music.write import DEFAULT_BPM
+from midi_llm.music.tempo_map import TempoMap
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -34,53 +35,38 @@ REACH_SECONDS = 0.05
 TOGETHER_SECONDS = 0.02
 """Onsets of a track at one line that are so much farther from it than the nearest are ornaments: flams, grace notes,
 slow strums."""
-SWING_SECONDS = 0.015
-"""Off-beats that swing by less than this from an eighth or a triplet are drawn to those."""
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Grid:
-    """The lines that a score draws. `seconds` and `quarters` [k], ascending, are where its tempo changes."""
+    """The lines that a score draws."""
 
-    seconds: Floats
-    quarters: Floats
+    clock: TempoMap
     is_compound: bool
-    swing: float | None = None
+    swing: float | None
     """Where in a quarter the off-beats lie, if they swing otherwise than a triplet does."""
 
     @classmethod
-    def of(cls, score: Score) -> Grid:
+    def of(cls, score: Score) -> Self:
         """The grid of `score`: 120 bpm where it says nothing."""
-        times = np.array([0.0, *(max(tempo.time, 0.0) for tempo in score.tempos)])
-        bpm = np.array([DEFAULT_BPM, *(tempo.bpm for tempo in score.tempos)])
-        seconds = np.append(times, max(score.seconds, times[-1]) + 60.0)
-        quarters = np.r_[0.0, np.cumsum(np.diff(seconds) * bpm / 60.0)]
+        clock = TempoMap.of(score)
         in_three = any(is_compound((metre.numerator, metre.denominator)) for metre in score.time_signatures)
-        plain = cls(seconds=seconds, quarters=quarters, is_compound=in_three)
-        return plain if in_three else replace(plain, swing=_swing(score, plain))
-
-    def position(self, seconds: Floats) -> Floats:
-        """Quarter notes from the start [n] at times [n]."""
-        return np.interp(seconds, self.seconds, self.quarters)
+        return cls(clock=clock, is_compound=in_three, swing=None if in_three else _swing(score, clock))
 
     def lines(self, seconds: Floats) -> Floats:
         """The line that each of some times [n] belongs to, in quarter notes."""
-        position = self.position(seconds)
+        position = self.clock.position(seconds)
         if self.is_compound:
             return np.asarray(np.rint(position * STRAIGHT) / STRAIGHT)
         return grid_lines(position, swing=self.swing)
 
-    def times(self, lines: Floats) -> Floats:
-        """Seconds of lines [n]."""
-        return np.interp(lines, self.quarters, self.seconds)
-
     def share_near(self, onsets: Floats) -> float:
         """Share (0 to 1) of `onsets` [n] in seconds that are near a line; 0.0 for none."""
         lines = self.lines(onsets)
-        near = (np.abs(self.times(lines) - onsets) <= NEAR_SECONDS + _ROUNDING) & (
-            np.abs(lines - self.position(onsets)) <= NEAR_QUARTERS + _ROUNDING
-        )
+        seconds = np.abs(self.clock.times(lines) - onsets)
+        quarters = np.abs(lines - self.clock.position(onsets))
+        near = (seconds <= NEAR_SECONDS + _ROUNDING) & (quarters <= NEAR_QUARTERS + _ROUNDING)
         return float(near.mean()) if len(onsets) else 0.0
 
 
@@ -95,7 +81,7 @@ def quantised(score: Score, *, strength: float) -> Score:
     laid = np.concatenate([track.notes for track in score.tracks])
     owner = np.repeat(np.arange(len(score.tracks)), [len(track.notes) for track in score.tracks])
     lines = grid.lines(laid["time"])
-    off = grid.times(lines) - laid["time"]
+    off = grid.clock.times(lines) - laid["time"]
     drawn = (np.abs(off) <= REACH_SECONDS) & ~_ornaments(owner, lines, off) & _first_struck(owner, laid, lines, off)
     start = laid["time"] + strength * np.where(drawn, off, 0.0)
     moved = laid.copy()
@@ -114,7 +100,7 @@ def _lengths(notes: NoteArray, start: Floats, lines: Floats, grid: Grid, strengt
     """Durations [n] of notes that now begin at `start`."""
     ends = notes["time"] + notes["duration"]
     end_lines = grid.lines(ends)
-    off = grid.times(end_lines) - ends
+    off = grid.clock.times(end_lines) - ends
     closes = (np.abs(off) <= NEAR_SECONDS) & (end_lines > lines + _ROUNDING)
     length = np.where(closes, ends + strength * off - start, notes["duration"])
     return np.maximum(length, np.minimum(notes["duration"], MIN_SECONDS))
@@ -139,13 +125,13 @@ def _first_struck(owner: Integers, notes: NoteArray, lines: Floats, off: Floats)
     return found
 
 
-def _swing(score: Score, grid: Grid) -> float | None:
-    """Where the off-beats lie, as a share of a quarter; None where they are straight, in triplets, or unclear."""
+def _swing(score: Score, clock: TempoMap) -> float | None:
+    """Where the off-beats lie, as a share of a quarter; None where they are unclear, or near an eighth or a triplet."""
     notes = note_table(score)
-    ratio = swing_ratio(replace(notes, start=grid.position(notes.start)), 1.0) if len(notes) else None
+    ratio = swing_ratio(replace(notes, start=clock.position(notes.start)), 1.0) if len(notes) else None
     if ratio is None:
         return None
     share = ratio / (1 + ratio)
-    quarter = score.seconds / float(grid.position(np.array([score.seconds]))[0])
-    is_plain = min(abs(share - 1 / 2), abs(share - 2 / 3)) * quarter < SWING_SECONDS
+    quarter = score.seconds / float(clock.position(score.seconds))
+    is_plain = min(abs(share - 1 / 2), abs(share - 2 / 3)) * quarter < NEAR_SECONDS
     return None if is_plain else share
