@@ -1,6 +1,7 @@
 """Beats of finished pieces: heard, brought to the tempo asked for, written."""
 
 import io
+from dataclasses import replace
 
 import mido
 import numpy as np
@@ -14,6 +15,7 @@ from midi_llm.music.beats import estimate_beats
 from midi_llm.music.features import note_table
 from midi_llm.music.read import parse_midi
 from midi_llm.music.score import Note, Score, Track, note_array
+from midi_llm.music.tempo_map import TempoMap
 from midi_llm.music.write import to_midi_bytes
 
 
@@ -122,3 +124,84 @@ def test_notes_that_all_come_too_late_leave_no_empty_track():
     timed = with_beats(Score(tracks=(early, late)), NO_WISHES, seconds=2)
     assert [track.program for track in timed.tracks] == [1]
     assert not timed.tempos, "nothing was heard, so nothing is written"
+
+
+def later(score, seconds):
+    tracks = []
+    for track in score.tracks:
+        notes = track.notes.copy()
+        notes["time"] += seconds
+        tracks.append(replace(track, notes=notes))
+    return replace(score, tracks=tuple(tracks))
+
+
+def warped(score, seconds_at):
+    """`score`, whose times are beats, at the seconds of a curve."""
+    tracks = []
+    for track in score.tracks:
+        notes = track.notes.copy()
+        ends = seconds_at(notes["time"] + notes["duration"])
+        notes["time"] = np.rint(seconds_at(notes["time"]) * 100) / 100
+        notes["duration"] = ends - notes["time"]
+        tracks.append(replace(track, notes=notes))
+    return replace(score, tracks=tuple(tracks))
+
+
+@pytest.mark.parametrize("lead", [0.25, 0.85])
+def test_silence_before_the_first_bar_is_left_out(lead):
+    timed = with_beats(later(band(100), lead), NO_WISHES, seconds=None)
+    assert onsets(timed).min() == pytest.approx(0, abs=0.01)
+    assert onsets(timed) == pytest.approx(onsets(band(100)), abs=0.01)
+
+
+def test_a_rest_at_the_beginning_of_a_bar_stays():
+    score = band(100)
+    late = replace(score, tracks=tuple(replace(t, notes=t.notes[t.notes["time"] >= 1.2]) for t in score.tracks))
+    timed = with_beats(late, NO_WISHES, seconds=None)
+    assert onsets(timed).min() == pytest.approx(1.2, abs=0.01)
+
+
+def test_a_pick_up_comes_after_a_rest():
+    score = later(band(100), 0.75)
+    upbeat = note_array([Note(time=time, duration=0.25, pitch=64) for time in (0.15, 0.45)])
+    timed = with_beats(replace(score, tracks=(*score.tracks, Track(notes=upbeat))), NO_WISHES, seconds=None)
+    bar = 4 * 60 / timed.tempos[0].bpm
+    assert timed.tracks[0].notes["time"][0] == pytest.approx(bar, abs=0.02), "the first whole bar"
+    assert timed.tracks[2].notes["time"] == pytest.approx([bar - 0.6, bar - 0.3], abs=0.02)
+
+
+def test_a_tempo_that_changes_slowly_is_written_bar_by_bar_and_read_back():
+    at = np.r_[0, np.cumsum(60 / np.linspace(120, 112, 80))]
+    played = warped(band(60, beats=64), lambda beats: np.interp(beats, np.arange(len(at)), at))
+    timed = with_beats(played, NO_WISHES, seconds=None)
+    assert 2 < len(timed.tempos) <= 64 / 4 + 2
+    again = parse_midi(to_midi_bytes(timed))
+    assert len(again.tempos) == len(timed.tempos)
+    beats = TempoMap.of(again).times(np.arange(64))
+    assert np.abs(beats[4:-4] - at[4:60]).max() < 0.07
+    six = with_beats(played, Wishes(bars=6), seconds=30)
+    assert six.seconds == pytest.approx(at[24], abs=0.07)
+    asked = with_beats(played, Wishes(bpm=110), seconds=None)
+    assert np.median([tempo.bpm for tempo in asked.tempos]) == pytest.approx(110, rel=0.03)
+
+
+def test_notes_are_drawn_to_the_grid_that_is_heard():
+    score = band(100)
+    rng = np.random.default_rng(1)
+    loose = replace(
+        score,
+        tracks=tuple(
+            replace(track, notes=_loosened(track.notes, rng.integers(-1, 2, len(track.notes))))
+            for track in score.tracks
+        ),
+    )
+    timed = with_beats(loose, NO_WISHES, seconds=20, quantise=1.0)
+    sixteenths = onsets(timed) * timed.tempos[0].bpm / 15
+    assert np.abs(sixteenths - np.rint(sixteenths)).max() < 1e-6
+    assert timed.seconds <= 20
+
+
+def _loosened(notes, ticks):
+    moved = notes.copy()
+    moved["time"] = np.maximum(notes["time"] + ticks / 100, 0)
+    return moved[np.argsort(moved["time"], kind="stable")]

@@ -218,6 +218,7 @@ class Composer:
             temperature=take.params.temperature,
             top_p=take.params.top_p,
             guidance=take.params.guidance,
+            quantise=plan.quantise,
             seconds_asked=plan.seconds,
             model=self.model,
             engine=self.engine.name,
