@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midi_llm.compose.timing import MOST_STRETCH, nearest, stretch, with_beats
+from midi_llm.compose.timing import MOST_STRETCH, _first_bar, nearest, stretch, with_beats
 from midi_llm.compose.wishes import NO_WISHES, Wishes
 from midi_llm.music.beats import estimate_beats
 from midi_llm.music.features import note_table
@@ -205,3 +205,12 @@ def _loosened(notes, ticks):
     moved = notes.copy()
     moved["time"] = np.maximum(notes["time"] + ticks / 100, 0)
     return moved[np.argsort(moved["time"], kind="stable")]
+
+
+def test_a_piece_whose_off_beats_are_taken_for_beats_stays_where_it_is():
+    score = band(100)
+    grid = estimate_beats(note_table(score))
+    assert grid is not None
+    late = replace(grid, beats=grid.beats + 0.3)
+    assert _first_bar(score, late) == pytest.approx(0, abs=0.005)
+    assert _first_bar(score, replace(grid, beats=grid.beats + 0.37)) != pytest.approx(0, abs=0.005)

@@ -12,10 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from midi_llm.compose.wishes import Wishes
-from midi_llm.music.align import keeps_to_grid, quantised
+from midi_llm.music.align import NEAR_SECONDS, keeps_to_grid, quantised
 from midi_llm.music.beats import BeatGrid, estimate_beats, tempos
 from midi_llm.music.features import note_table
 from midi_llm.music.metre import beats_in_bar
+from midi_llm.music.quantise import STRAIGHT
 from midi_llm.music.score import Score, Tempo, TimeSignature
 from midi_llm.music.tempo_map import TempoMap
 from midi_llm.music.write import DEFAULT_BPM
@@ -29,8 +30,6 @@ SHORTEST_SECONDS = 0.02
 WHOLE_BAR = 0.02
 """A loop that lacks no more than this share of a bar has the bar."""
 QUARTERS_PER_WHOLE, SECONDS_PER_MINUTE = 4, 60.0
-AT_ONCE = 0.1
-"""What comes within this share of a beat comes on it."""
 LEAST_CONFIDENCE = 0.5
 """Of the ear (music/beats.py), for a tempo that nobody asked for to be written."""
 
@@ -87,16 +86,18 @@ def _heard(score: Score, grid: BeatGrid, factor: float, bpm: float) -> Score:
 def _first_bar(score: Score, grid: BeatGrid) -> float:
     """Where the bar begins in which the first note is, in seconds, to the millisecond.
 
-    Pieces are composed from a bar line at second 0 on, so where a beat is near it, it is believed before the ear.
+    Pieces are composed from a bar line at second 0 on. That line is believed before the ear where a beat is near it,
+    or where the piece begins at it and any line of the grid is near: an ear may take off-beats for beats.
     """
     beat = float(grid.beats[1] - grid.beats[0])
-    nearest_beat = float(grid.beats[0] - beat * np.rint(grid.beats[0] / beat))
-    if abs(nearest_beat) <= AT_ONCE * beat:
-        return round(nearest_beat, 3)
-    bar = beat * beats_in_bar(grid.metre)
     onset = min(float(track.notes["time"].min()) for track in score.tracks if len(track.notes))
-    down = float(grid.beats[grid.downbeats[0]])
-    return round(down + bar * float(np.floor((onset + AT_ONCE * beat - down) / bar)), 3)
+    step = beat / (STRAIGHT if onset <= NEAR_SECONDS else 1)
+    line = float(grid.beats[0] - step * np.rint(grid.beats[0] / step))
+    if abs(line) <= NEAR_SECONDS:
+        return round(line, 3)
+    bar = beat * beats_in_bar(grid.metre)
+    down = float(grid.beats[grid.downbeats[0] if len(grid.downbeats) else 0])
+    return round(down + bar * float(np.floor((onset + NEAR_SECONDS - down) / bar)), 3)
 
 
 def nearest(grid: BeatGrid, asked: float) -> tuple[float, float] | None:

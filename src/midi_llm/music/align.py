@@ -103,7 +103,7 @@ def _lengths(notes: NoteArray, start: Floats, lines: Floats, grid: Grid, strengt
     off = grid.clock.times(end_lines) - ends
     closes = (np.abs(off) <= NEAR_SECONDS) & (end_lines > lines + _ROUNDING)
     length = np.where(closes, ends + strength * off - start, notes["duration"])
-    return np.maximum(length, np.minimum(notes["duration"], MIN_SECONDS))
+    return np.asarray(np.maximum(length, np.minimum(notes["duration"], MIN_SECONDS)))
 
 
 def _ornaments(owner: Integers, lines: Floats, off: Floats) -> Flags:

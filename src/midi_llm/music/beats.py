@@ -43,7 +43,8 @@ HEADING = 5
 STEADY_SECONDS = 0.03
 """The tempo is constant when the phase of every window stays this close to a line."""
 FIT_SECONDS = (0.05, 0.03, 0.03)
-"""A steady beat is fitted to the onsets so near to a line, round by round."""
+FIT_SHARE = 0.8
+"""A steady beat is fitted to the onsets so near to a line, round by round, if they are so large a share of all."""
 PRIOR_SHARE = 0.08
 """A tempo that is known beforehand is believed to this share."""
 
@@ -234,15 +235,17 @@ def _follow(found: Accents, hertz: float, phase: float) -> tuple[Floats, bool]:
 
 
 def _fitted(times: Floats, rate: float, level: float) -> tuple[float, float]:
-    """`rate` and `level` of `_lattice`, by least squares from the onsets near sixteenths or triplets of the beat."""
+    """`rate` and `level` of `_lattice`, by least squares from the onsets near lines; unchanged in loose music."""
+    slope, shift = rate, level
     for reach in FIT_SECONDS:
-        lines = grid_lines(rate * times - level)
-        near = np.abs(rate * times - level - lines) <= reach * rate
-        if np.count_nonzero(near) < MIN_ONSETS or np.ptp(lines[near]) < 1:
-            break
-        slope, shift = np.polyfit(times[near], lines[near], 1)
-        rate, level = float(slope), -float(shift)
-    return rate, level
+        position = slope * times - shift
+        lines = grid_lines(position)
+        near = np.abs(position - lines) <= reach * slope
+        if near.mean() < FIT_SHARE or np.ptp(lines[near]) < 1:
+            return rate, level
+        slope, turned = np.polyfit(times[near], lines[near], 1)
+        shift = -turned
+    return float(slope), float(shift)
 
 
 def _lattice(first: float, last: float, rate: float, level: float) -> Floats:

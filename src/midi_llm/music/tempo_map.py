@@ -34,10 +34,10 @@ class TempoMap:
         seconds = np.append(times, times[-1] + _FAR_SECONDS)
         return cls(seconds=seconds, quarters=np.r_[0.0, np.cumsum(np.diff(seconds) * bpm / 60.0)])
 
-    def position(self, seconds: npt.ArrayLike) -> Floats:
+    def position(self, seconds: Floats | float) -> Floats:
         """Quarter notes from the start, at any number of times."""
         return np.asarray(np.interp(seconds, self.seconds, self.quarters))
 
-    def times(self, quarters: npt.ArrayLike) -> Floats:
+    def times(self, quarters: Floats | float) -> Floats:
         """Seconds of positions: the inverse of `position`."""
         return np.asarray(np.interp(quarters, self.quarters, self.seconds))
