@@ -31,7 +31,8 @@ MAX_TAKES = 64
 MAX_SEED = 2**32 - 1
 DEFAULT_RETRIES = 1
 MAX_RETRIES = 10
-DEFAULT_QUANTISE = 0.9
+DEFAULT_QUANTISE = 1.0
+"""Takes keep to their lines but for the 10 ms of the vocabulary, or are left as played (docs/beats.md)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

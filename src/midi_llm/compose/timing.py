@@ -13,7 +13,7 @@ import numpy as np
 
 from midi_llm.compose.wishes import Wishes
 from midi_llm.music.align import NEAR_SECONDS, keeps_to_grid, quantised
-from midi_llm.music.beats import BeatGrid, estimate_beats, tempos
+from midi_llm.music.beats import FASTEST_BPM, SLOWEST_BPM, BeatGrid, estimate_beats, tempos
 from midi_llm.music.features import note_table
 from midi_llm.music.metre import beats_in_bar
 from midi_llm.music.quantise import STRAIGHT
@@ -25,6 +25,8 @@ MOST_STRETCH = 1.2
 """A piece is played at most this much slower or faster than it was composed."""
 LEVELS = (1.0, 0.5, 2.0)
 """The tempo asked for may be the one heard, its half or its double: both count the same notes."""
+RELATED = (2.0, 0.5, 1.5, 2 / 3, 4 / 3, 0.75)
+"""Tempi that an ear takes for each other, as multiples of the one heard; the first that holds is taken."""
 SHORTEST_SECONDS = 0.02
 """A note that would be cut shorter is left out."""
 WHOLE_BAR = 0.02
@@ -42,7 +44,7 @@ def with_beats(score: Score, wishes: Wishes, *, seconds: float | None, quantise:
     file has the tempo asked for; bars that are counted are then those of that tempo, or of 120 bpm. `quantise` is the
     strength with which notes are drawn to the grid of a tempo that was heard.
     """
-    grid = estimate_beats(note_table(score), metre=wishes.metre)
+    grid = _beats(score, wishes.metre)
     timed = _timed(score, wishes, grid)
     in_bars = wishes.bars is not None or wishes.loop
     if in_bars and not timed.tempos:
@@ -56,6 +58,20 @@ def with_beats(score: Score, wishes: Wishes, *, seconds: float | None, quantise:
     length = heard if seconds is None else min(float(clock.position(seconds)) / bar, heard + 1)
     end = float(clock.times(bar * (wishes.bars or max(1, int(length + WHOLE_BAR)))))
     return replace(_cut(timed, end), end=end)
+
+
+def _beats(score: Score, metre: tuple[int, int] | None) -> BeatGrid | None:
+    """The beats heard; where the notes do not keep to their grid, those of a related tempo to whose grid they do."""
+    notes = note_table(score)
+    grid = estimate_beats(notes, metre=metre)
+    if grid is None or keeps_to_grid(_heard(score, grid, 1.0, grid.bpm)):
+        return grid
+    bpm = grid.bpm if metre is not None else grid.bpm / grid.quarters_per_beat
+    for level in RELATED:
+        other = estimate_beats(notes, bpm=bpm * level, metre=metre) if SLOWEST_BPM < bpm * level < FASTEST_BPM else None
+        if other is not None and keeps_to_grid(_heard(score, other, 1.0, other.bpm)):
+            return other
+    return grid
 
 
 def _timed(score: Score, wishes: Wishes, grid: BeatGrid | None) -> Score:

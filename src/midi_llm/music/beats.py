@@ -42,9 +42,8 @@ HEADING = 5
 """Windows that tell where the phase is heading."""
 STEADY_SECONDS = 0.03
 """The tempo is constant when the phase of every window stays this close to a line."""
-FIT_SECONDS = (0.05, 0.03, 0.03)
-FIT_SHARE = 0.8
-"""A steady beat is fitted to the onsets so near to a line, round by round, if they are so large a share of all."""
+FIT_SECONDS = (0.05, 0.03, 0.025)
+"""A steady beat is fitted to the onsets so near to a line, round by round; no beat moves by more than the first."""
 PRIOR_SHARE = 0.08
 """A tempo that is known beforehand is believed to this share."""
 
@@ -235,17 +234,17 @@ def _follow(found: Accents, hertz: float, phase: float) -> tuple[Floats, bool]:
 
 
 def _fitted(times: Floats, rate: float, level: float) -> tuple[float, float]:
-    """`rate` and `level` of `_lattice`, by least squares from the onsets near lines; unchanged in loose music."""
+    """`rate` and `level` of `_lattice`, by least squares from the onsets near lines; unchanged where beats move far."""
     slope, shift = rate, level
     for reach in FIT_SECONDS:
-        position = slope * times - shift
-        lines = grid_lines(position)
-        near = np.abs(position - lines) <= reach * slope
-        if near.mean() < FIT_SHARE or np.ptp(lines[near]) < 1:
+        lines = grid_lines(slope * times - shift)
+        near = np.abs(slope * times - shift - lines) <= reach * slope
+        if np.count_nonzero(near) < MIN_ONSETS or np.ptp(lines[near]) < 1:
             return rate, level
         slope, turned = np.polyfit(times[near], lines[near], 1)
         shift = -turned
-    return float(slope), float(shift)
+    moved = np.abs((slope - rate) * times[[0, -1]] - (shift - level)).max() / rate
+    return (float(slope), float(shift)) if moved <= FIT_SECONDS[0] else (rate, level)
 
 
 def _lattice(first: float, last: float, rate: float, level: float) -> Floats:
