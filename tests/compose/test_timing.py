@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from midi_llm.compose.timing import MOST_STRETCH, _first_bar, nearest, stretch, with_beats
 from midi_llm.compose.wishes import NO_WISHES, Wishes
+from midi_llm.music.align import keeps_to_grid
 from midi_llm.music.beats import estimate_beats
 from midi_llm.music.features import note_table
 from midi_llm.music.read import parse_midi
@@ -214,3 +215,12 @@ def test_a_piece_whose_off_beats_are_taken_for_beats_stays_where_it_is():
     late = replace(grid, beats=grid.beats + 0.3)
     assert _first_bar(score, late) == pytest.approx(0, abs=0.005)
     assert _first_bar(score, replace(grid, beats=grid.beats + 0.37)) != pytest.approx(0, abs=0.005)
+
+
+@pytest.mark.parametrize(("step", "asked"), [(0.2, 75), (0.2, 150), (0.25, 200), (0.15, 200), (0.15, 133)])
+def test_the_tempo_asked_for_settles_what_the_notes_leave_open(step, asked):
+    notes = [Note(time=n * step, duration=0.1, pitch=60 + n % 5 - 12 * (n % 6 == 0)) for n in range(120)]
+    even = Score(tracks=(Track(notes=note_array(notes)),))
+    timed = with_beats(even, Wishes(bpm=asked), seconds=None)
+    assert timed.tempos[0].bpm / asked == pytest.approx(1.0) or timed.tempos[0].bpm / asked == pytest.approx(1.5)
+    assert keeps_to_grid(timed)

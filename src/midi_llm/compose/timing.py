@@ -44,7 +44,7 @@ def with_beats(score: Score, wishes: Wishes, *, seconds: float | None, quantise:
     file has the tempo asked for; bars that are counted are then those of that tempo, or of 120 bpm. `quantise` is the
     strength with which notes are drawn to the grid of a tempo that was heard.
     """
-    grid = _beats(score, wishes.metre)
+    grid = _beats(score, wishes)
     timed = _timed(score, wishes, grid)
     in_bars = wishes.bars is not None or wishes.loop
     if in_bars and not timed.tempos:
@@ -60,18 +60,32 @@ def with_beats(score: Score, wishes: Wishes, *, seconds: float | None, quantise:
     return replace(_cut(timed, end), end=end)
 
 
-def _beats(score: Score, metre: tuple[int, int] | None) -> BeatGrid | None:
-    """The beats heard; where the notes do not keep to their grid, those of a related tempo to whose grid they do."""
-    notes = note_table(score)
-    grid = estimate_beats(notes, metre=metre)
-    if grid is None or keeps_to_grid(_heard(score, grid, 1.0, grid.bpm)):
-        return grid
-    bpm = grid.bpm if metre is not None else grid.bpm / grid.quarters_per_beat
-    for level in RELATED:
-        other = estimate_beats(notes, bpm=bpm * level, metre=metre) if SLOWEST_BPM < bpm * level < FASTEST_BPM else None
-        if other is not None and keeps_to_grid(_heard(score, other, 1.0, other.bpm)):
+def _beats(score: Score, wishes: Wishes) -> BeatGrid | None:
+    """The beats heard, if they are clear and the notes keep to their grid.
+
+    Else those of the tempo asked for, if the notes keep to these, or of the one heard, or of one that is related to it:
+    other tempi than the one heard only where they are steady, since a beat that bends fits anything.
+    """
+    notes, metre = note_table(score), wishes.metre
+    heard = estimate_beats(notes, metre=metre)
+    holds = heard is not None and _holds(score, heard)
+    if wishes.bpm is not None and heard is not None and not (holds and heard.confidence >= LEAST_CONFIDENCE):
+        told = estimate_beats(notes, bpm=wishes.bpm, metre=metre)
+        if told is not None and told.steady and _holds(score, told):
+            return told
+    if heard is None or holds:
+        return heard
+    bpm = heard.bpm if metre is not None else heard.bpm / heard.quarters_per_beat
+    for tempo in (bpm * level for level in RELATED if SLOWEST_BPM < bpm * level < FASTEST_BPM):
+        other = estimate_beats(notes, bpm=tempo, metre=metre)
+        if other is not None and other.steady and _holds(score, other):
             return other
-    return grid
+    return heard
+
+
+def _holds(score: Score, grid: BeatGrid) -> bool:
+    """Whether the notes keep to the lines of `grid`."""
+    return keeps_to_grid(_heard(score, grid, 1.0, grid.bpm))
 
 
 def _timed(score: Score, wishes: Wishes, grid: BeatGrid | None) -> Score:
