@@ -33,7 +33,7 @@ WHOLE_BAR = 0.02
 """A loop that lacks no more than this share of a bar has the bar."""
 QUARTERS_PER_WHOLE, SECONDS_PER_MINUTE = 4, 60.0
 LEAST_CONFIDENCE = 0.5
-"""Of the ear (music/beats.py), for a tempo that nobody asked for to be written."""
+"""Of the ear (music/beats.py), for a tempo that nobody asked for to be written, unless the notes keep to its grid."""
 
 
 def with_beats(score: Score, wishes: Wishes, *, seconds: float | None, quantise: float = 0.0) -> Score:
@@ -96,7 +96,7 @@ def _timed(score: Score, wishes: Wishes, grid: BeatGrid | None) -> Score:
             factor, bpm = found
             return _heard(score, grid, factor, bpm)
         heard = _heard(score, grid, 1.0, grid.bpm)
-        if grid.confidence >= LEAST_CONFIDENCE or keeps_to_grid(heard):
+        if grid.confidence >= LEAST_CONFIDENCE or (grid.steady and keeps_to_grid(heard)):
             return heard
     return score if wishes.bpm is None else _written(score, wishes.bpm, _metre(wishes, grid))
 

@@ -2,7 +2,7 @@
 
 Lines are sixteenths, triplets in a quarter that these fit better, and off-beats where they swing (`quantise.py`); in a
 compound metre sixteenths alone. Onsets that no line is near to, and ornaments, stay as played; so does a whole score
-whose notes keep to another grid than its own. Order is kept, no note vanishes, none is made shorter than 10 ms.
+whose notes keep to another grid than its own. No note vanishes or passes another one of its pitch.
 In and out: a `Score` in seconds, whose tempo map and metres are taken as true.
 """
 
