@@ -116,14 +116,15 @@ def _heard(score: Score, grid: BeatGrid, factor: float, bpm: float) -> Score:
 def _first_bar(score: Score, grid: BeatGrid) -> float:
     """Where the bar begins in which the first note is, in seconds, to the millisecond.
 
-    Pieces are composed from a bar line at second 0 on. That line is believed before the ear where a beat is near it,
-    or where the piece begins at it and any line of the grid is near: an ear may take off-beats for beats.
+    Pieces are composed from a bar line at second 0 on. That line is believed before the ear where a beat is near it;
+    of a piece that begins at it, it is the sixteenth that is nearest, since an ear may take off-beats for beats.
     """
     beat = float(grid.beats[1] - grid.beats[0])
     onset = min(float(track.notes["time"].min()) for track in score.tracks if len(track.notes))
-    step = beat / (STRAIGHT if onset <= NEAR_SECONDS else 1)
+    begins = onset <= NEAR_SECONDS
+    step = beat / STRAIGHT if begins else beat
     line = float(grid.beats[0] - step * np.rint(grid.beats[0] / step))
-    if abs(line) <= NEAR_SECONDS:
+    if begins or abs(line) <= NEAR_SECONDS:
         return round(line, 3)
     bar = beat * beats_in_bar(grid.metre)
     down = float(grid.beats[grid.downbeats[0] if len(grid.downbeats) else 0])
