@@ -94,6 +94,7 @@ def test_a_prompt_over_the_context_fails_in_one_line(midi_llm, model) -> None:
         ("--takes", "many", "--takes"),
         ("--seed", "-3", "0 to"),
         ("--temperature", "-1", "0 (greedy) to 10"),
+        ("--quantise", "1.5", "0 (as played) to 1"),
         ("--top-p", "0", "at most 1"),
         ("--model", "nonsuch", "nonsuch"),
         ("--engine", "steam", "auto, onnx, torch"),

@@ -204,6 +204,13 @@ def test_a_saved_piece_reads_back_with_every_note(make_composer, tmp_path: Path)
     piece.save(path, overwrite=True)
 
 
+def test_the_strength_of_quantising_is_recorded_and_changes_no_token(make_composer) -> None:
+    played, drawn = (make_composer().compose(TEXT, Settings(seconds=8, seed=1, quantise=share)) for share in (0, 1))
+    assert (played.quantise, drawn.quantise) == (0, 1)
+    assert played.amt_ids == drawn.amt_ids
+    assert drawn.summary()["quantise"] == 1
+
+
 @pytest.mark.parametrize(
     "wish",
     [
@@ -215,6 +222,7 @@ def test_a_saved_piece_reads_back_with_every_note(make_composer, tmp_path: Path)
         {"guidance": -1.0},
         {"guidance": 21.0},
         *({"dynamics": value} for value in (-0.1, 1.01, float("nan"))),
+        *({"quantise": value} for value in (-0.1, 1.1, float("nan"))),
     ],
 )
 def test_a_wish_that_cannot_be_met_says_what_is_allowed(wish: dict[str, float]) -> None:

@@ -1,6 +1,7 @@
 """Beats of finished pieces: heard, brought to the tempo asked for, written."""
 
 import io
+from dataclasses import replace
 
 import mido
 import numpy as np
@@ -8,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midi_llm.compose.timing import MOST_STRETCH, nearest, stretch, with_beats
+from midi_llm.compose.timing import MOST_STRETCH, _first_bar, nearest, stretch, with_beats, written_beats
 from midi_llm.compose.wishes import NO_WISHES, Wishes
+from midi_llm.music.align import keeps_to_grid
 from midi_llm.music.beats import estimate_beats
 from midi_llm.music.features import note_table
 from midi_llm.music.read import parse_midi
 from midi_llm.music.score import Note, Score, Track, note_array
+from midi_llm.music.tempo_map import TempoMap
 from midi_llm.music.write import to_midi_bytes
 
 
@@ -35,7 +38,7 @@ def onsets(score):
 
 def test_a_heard_tempo_is_written_and_no_note_moves():
     score = band(100)
-    timed, _ = with_beats(score, NO_WISHES, seconds=None)
+    timed = with_beats(score, NO_WISHES, seconds=None)
     assert timed.tempos[0].bpm == pytest.approx(100, rel=0.01)
     assert (timed.time_signatures[0].numerator, timed.time_signatures[0].denominator) == (4, 4)
     assert np.array_equal(onsets(timed), onsets(score))
@@ -44,7 +47,7 @@ def test_a_heard_tempo_is_written_and_no_note_moves():
 @pytest.mark.parametrize("asked", [90, 112])
 def test_a_piece_near_the_tempo_asked_for_is_played_at_it(asked):
     score = band(100)
-    timed, _ = with_beats(score, Wishes(bpm=asked), seconds=None)
+    timed = with_beats(score, Wishes(bpm=asked), seconds=None)
     assert timed.tempos[0].bpm == asked
     assert onsets(timed) == pytest.approx(onsets(score) * 100 / asked, rel=0.01)
     assert timed.tracks[1].notes["duration"] == pytest.approx(score.tracks[1].notes["duration"] * 100 / asked, rel=0.01)
@@ -54,7 +57,7 @@ def test_a_piece_near_the_tempo_asked_for_is_played_at_it(asked):
 
 def test_a_tempo_too_far_away_changes_no_note():
     score = band(100)
-    timed, _ = with_beats(score, Wishes(bpm=140), seconds=None)
+    timed = with_beats(score, Wishes(bpm=140), seconds=None)
     assert np.array_equal(onsets(timed), onsets(score))
     assert timed.tempos[0].bpm == pytest.approx(100, rel=0.01)
 
@@ -71,13 +74,13 @@ def test_a_tempo_named_for_a_compound_metre_may_count_its_felt_beats():
 
 def test_where_no_beat_is_heard_the_file_has_the_tempo_asked_for():
     few = Score(tracks=(Track(notes=note_array([Note(time=0.7, duration=1, pitch=60)])),))
-    assert with_beats(few, Wishes(bpm=90, metre=(3, 4)), seconds=None)[0].tempos[0].bpm == 90
-    assert not with_beats(few, NO_WISHES, seconds=None)[0].tempos
+    assert with_beats(few, Wishes(bpm=90, metre=(3, 4)), seconds=None).tempos[0].bpm == 90
+    assert not with_beats(few, NO_WISHES, seconds=None).tempos
 
 
 @pytest.mark.parametrize("bars", [1, 4, 7])
 def test_a_number_of_bars_is_exact(bars):
-    timed, _ = with_beats(band(100), Wishes(bpm=90, bars=bars), seconds=bars * 4 * 60 / 90)
+    timed = with_beats(band(100), Wishes(bpm=90, bars=bars), seconds=bars * 4 * 60 / 90)
     assert timed.seconds == pytest.approx(bars * 4 * 60 / 90)
     assert max(track.notes["time"].max() for track in timed.tracks) < timed.end
     again = parse_midi(to_midi_bytes(timed))
@@ -86,7 +89,7 @@ def test_a_number_of_bars_is_exact(bars):
 
 def test_the_last_notes_of_counted_bars_ring_to_the_bar_line_and_those_of_a_loop_do_not():
     for loop in (False, True):
-        timed, _ = with_beats(band(100), Wishes(bpm=100, bars=4, loop=loop), seconds=9.6)
+        timed = with_beats(band(100), Wishes(bpm=100, bars=4, loop=loop), seconds=9.6)
         bass = timed.tracks[1].notes
         last_end = bass["time"][-1] + bass["duration"][-1]
         assert last_end == pytest.approx(timed.end if not loop else timed.end - 0.06, abs=0.01)
@@ -97,7 +100,7 @@ def test_the_last_notes_of_counted_bars_ring_to_the_bar_line_and_those_of_a_loop
 def test_a_loop_has_whole_bars_and_its_last_one_may_end_in_a_rest():
     beats = 4 * 5 + 1  # five bars and a beat
     for seconds, bars in ((12.5, 5), (60, 6)):
-        timed, _ = with_beats(band(100, beats=beats), Wishes(loop=True), seconds=seconds)
+        timed = with_beats(band(100, beats=beats), Wishes(loop=True), seconds=seconds)
         bar = 4 * 60 / timed.tempos[0].bpm
         assert timed.seconds == pytest.approx(bars * bar)
         ends = [track.notes["time"] + track.notes["duration"] for track in timed.tracks]
@@ -119,7 +122,7 @@ def test_no_stretch_is_larger_than_allowed(heard, asked):
 
 
 def test_a_piece_is_cut_at_the_length_asked_for():
-    timed, _ = with_beats(band(100), Wishes(bpm=90), seconds=19.5)
+    timed = with_beats(band(100), Wishes(bpm=90), seconds=19.5)
     assert timed.seconds == pytest.approx(19.5)
     for track in timed.tracks:
         assert track.notes["time"].max() < 19.5
@@ -129,15 +132,117 @@ def test_a_piece_is_cut_at_the_length_asked_for():
 def test_notes_that_all_come_too_late_leave_no_empty_track():
     late = Track(program=0, notes=note_array([Note(time=9.0, duration=1, pitch=60)]))
     early = Track(program=1, notes=note_array([Note(time=1.0, duration=3, pitch=60)]))
-    timed, _ = with_beats(Score(tracks=(early, late)), NO_WISHES, seconds=2)
+    timed = with_beats(Score(tracks=(early, late)), NO_WISHES, seconds=2)
     assert [track.program for track in timed.tracks] == [1]
     assert not timed.tempos, "nothing was heard, so nothing is written"
 
 
 @pytest.mark.parametrize("asked", [None, 90])
-def test_the_beats_that_come_back_lie_on_the_notes_as_they_are_played(asked):
-    timed, grid = with_beats(band(100), Wishes(bpm=asked), seconds=None)
+def test_the_beats_that_are_written_lie_on_the_notes_as_they_are_played(asked):
+    timed = with_beats(band(100), Wishes(bpm=asked), seconds=None)
+    grid = written_beats(timed)
     assert grid is not None
     assert grid.bpm == pytest.approx(asked or 100, rel=0.01)
     nearest = np.abs(timed.tracks[1].notes["time"][:, None] - grid.beats).min(axis=1)
     assert nearest.max() < 0.03
+    assert grid.downbeats[:3].tolist() == [0, 4, 8]
+    assert written_beats(Score()) is None
+
+
+def later(score, seconds):
+    tracks = []
+    for track in score.tracks:
+        notes = track.notes.copy()
+        notes["time"] += seconds
+        tracks.append(replace(track, notes=notes))
+    return replace(score, tracks=tuple(tracks))
+
+
+def warped(score, seconds_at):
+    """`score`, whose times are beats, at the seconds of a curve."""
+    tracks = []
+    for track in score.tracks:
+        notes = track.notes.copy()
+        ends = seconds_at(notes["time"] + notes["duration"])
+        notes["time"] = np.rint(seconds_at(notes["time"]) * 100) / 100
+        notes["duration"] = ends - notes["time"]
+        tracks.append(replace(track, notes=notes))
+    return replace(score, tracks=tuple(tracks))
+
+
+@pytest.mark.parametrize("lead", [0.25, 0.85])
+def test_silence_before_the_first_bar_is_left_out(lead):
+    timed = with_beats(later(band(100), lead), NO_WISHES, seconds=None)
+    assert onsets(timed).min() == pytest.approx(0, abs=0.01)
+    assert onsets(timed) == pytest.approx(onsets(band(100)), abs=0.01)
+
+
+def test_a_rest_at_the_beginning_of_a_bar_stays():
+    score = band(100)
+    late = replace(score, tracks=tuple(replace(t, notes=t.notes[t.notes["time"] >= 1.2]) for t in score.tracks))
+    timed = with_beats(late, NO_WISHES, seconds=None)
+    assert onsets(timed).min() == pytest.approx(1.2, abs=0.01)
+
+
+def test_a_pick_up_comes_after_a_rest():
+    score = later(band(100), 0.75)
+    upbeat = note_array([Note(time=time, duration=0.25, pitch=64) for time in (0.15, 0.45)])
+    timed = with_beats(replace(score, tracks=(*score.tracks, Track(notes=upbeat))), NO_WISHES, seconds=None)
+    bar = 4 * 60 / timed.tempos[0].bpm
+    assert timed.tracks[0].notes["time"][0] == pytest.approx(bar, abs=0.02), "the first whole bar"
+    assert timed.tracks[2].notes["time"] == pytest.approx([bar - 0.6, bar - 0.3], abs=0.02)
+
+
+def test_a_tempo_that_changes_slowly_is_written_bar_by_bar_and_read_back():
+    at = np.r_[0, np.cumsum(60 / np.linspace(120, 112, 80))]
+    played = warped(band(60, beats=64), lambda beats: np.interp(beats, np.arange(len(at)), at))
+    timed = with_beats(played, NO_WISHES, seconds=None)
+    assert 2 < len(timed.tempos) <= 64 / 4 + 2
+    again = parse_midi(to_midi_bytes(timed))
+    assert len(again.tempos) == len(timed.tempos)
+    beats = TempoMap.of(again).times(np.arange(64))
+    assert np.abs(beats[4:-4] - at[4:60]).max() < 0.07
+    six = with_beats(played, Wishes(bars=6), seconds=30)
+    assert six.seconds == pytest.approx(at[24], abs=0.07)
+    asked = with_beats(played, Wishes(bpm=110), seconds=None)
+    assert np.median([tempo.bpm for tempo in asked.tempos]) == pytest.approx(110, rel=0.03)
+
+
+def test_notes_are_drawn_to_the_grid_that_is_heard():
+    score = band(100)
+    rng = np.random.default_rng(1)
+    loose = replace(
+        score,
+        tracks=tuple(
+            replace(track, notes=_loosened(track.notes, rng.integers(-1, 2, len(track.notes))))
+            for track in score.tracks
+        ),
+    )
+    timed = with_beats(loose, NO_WISHES, seconds=20, quantise=1.0)
+    sixteenths = onsets(timed) * timed.tempos[0].bpm / 15
+    assert np.abs(sixteenths - np.rint(sixteenths)).max() < 1e-6
+    assert timed.seconds <= 20
+
+
+def _loosened(notes, ticks):
+    moved = notes.copy()
+    moved["time"] = np.maximum(notes["time"] + ticks / 100, 0)
+    return moved[np.argsort(moved["time"], kind="stable")]
+
+
+def test_a_piece_whose_off_beats_are_taken_for_beats_stays_where_it_is():
+    score = band(100)
+    grid = estimate_beats(note_table(score))
+    assert grid is not None
+    late = replace(grid, beats=grid.beats + 0.3)
+    assert _first_bar(score, late) == pytest.approx(0, abs=0.005)
+    assert _first_bar(score, replace(grid, beats=grid.beats + 0.37)) != pytest.approx(0, abs=0.005)
+
+
+@pytest.mark.parametrize(("step", "asked"), [(0.2, 75), (0.2, 150), (0.25, 200), (0.15, 200), (0.15, 133)])
+def test_the_tempo_asked_for_settles_what_the_notes_leave_open(step, asked):
+    notes = [Note(time=n * step, duration=0.1, pitch=60 + n % 5 - 12 * (n % 6 == 0)) for n in range(120)]
+    even = Score(tracks=(Track(notes=note_array(notes)),))
+    timed = with_beats(even, Wishes(bpm=asked), seconds=None)
+    assert timed.tempos[0].bpm / asked == pytest.approx(1.0) or timed.tempos[0].bpm / asked == pytest.approx(1.5)
+    assert keeps_to_grid(timed)

@@ -24,7 +24,7 @@ def test_no_wish_is_no_finding():
 
 @pytest.mark.parametrize(("asked", "passes"), [(100, True), (104, True), (50, True), (120, False)])
 def test_a_tempo_is_judged_by_what_is_heard(asked, passes):
-    score, _ = with_beats(band(100), NO_WISHES, seconds=None)
+    score = with_beats(band(100), NO_WISHES, seconds=None)
     assert met(score, Wishes(bpm=asked)) == {"tempo": passes}
     mislabelled = replace(score, tempos=(replace(score.tempos[0], bpm=120.0),))
     assert met(mislabelled, Wishes(bpm=120)) == {"tempo": False}, "a number in the file makes no tempo"
@@ -61,7 +61,7 @@ def test_pitches_ranges_and_density():
 
 
 def test_bars_and_a_loop_end_on_the_bar():
-    score, _ = with_beats(band(100), Wishes(bars=8, loop=True), seconds=60)
+    score = with_beats(band(100), Wishes(bars=8, loop=True), seconds=60)
     assert met(score, Wishes(bars=8, loop=True), seconds=60) == {"bars": True, "loop": True}
     assert met(score, Wishes(bars=9)) == {"bars": False}
     assert met(replace(score, end=score.end + 0.3), Wishes(loop=True)) == {"loop": False}

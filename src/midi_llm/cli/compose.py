@@ -18,6 +18,7 @@ from midi_llm.cli.files import plan_takes, save_somewhere, slug
 from midi_llm.cli.wishes import add_wishes, wishes_of
 from midi_llm.compose.settings import (
     DEFAULT_DYNAMICS,
+    DEFAULT_QUANTISE,
     DEFAULT_RETRIES,
     DEFAULT_SECONDS,
     MAX_SECONDS,
@@ -72,6 +73,14 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"how often a take that is stuck, silent or a copy is composed again (default {DEFAULT_RETRIES})",
     )
+    add(
+        "--quantise",
+        type=float,
+        default=DEFAULT_QUANTISE,
+        metavar="Q",
+        help="how far notes are drawn to the grid of the tempo written, 0 (as played) to 1; swing and triplets stay"
+        f" (default {DEFAULT_QUANTISE:g})",
+    )
     add("--against", type=Path, metavar="DATA", help="a data set with an index of runs: tells copies of its pieces")
     add_wishes(parser)
     add("--keep-partial", action="store_true", help="on Ctrl-C save what has been composed so far")
@@ -103,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
         wishes=wishes_of(args),
         best=args.best,
         retries=args.retries,
+        quantise=args.quantise,
     )
     if not args.prompt.strip():
         raise PromptError('the prompt is empty; describe the music in words, such as "a calm piano piece"')

@@ -13,6 +13,7 @@ from midi_llm.compose.settings import (
     DEFAULT_DYNAMICS,
     DEFAULT_ENGINE,
     DEFAULT_MODEL,
+    DEFAULT_QUANTISE,
     DEFAULT_RETRIES,
     Settings,
 )
@@ -39,6 +40,7 @@ def compose(
     parse: bool = True,
     dynamics: float = DEFAULT_DYNAMICS,
     retries: int = DEFAULT_RETRIES,
+    quantise: float = DEFAULT_QUANTISE,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Piece:
@@ -53,6 +55,7 @@ def compose(
     wishes are met.
     `dynamics` is how unequal the velocities are, from 0 (all 72) to 1 (as in real music).
     A piece that is stuck or silent is composed again, `retries` times at most; its `attempt` says which one it is.
+    `quantise` is how far notes are drawn to the grid of the tempo that is written, 0 (as played) to 1.
     `on_progress` is called after every note; `cancel`, once set, returns what there is. Raises `MidiLLMError`s.
     """
     return compose_takes(
@@ -69,6 +72,7 @@ def compose(
         parse=parse,
         dynamics=dynamics,
         retries=retries,
+        quantise=quantise,
         on_progress=on_progress,
         cancel=cancel,
     )[0]
@@ -90,6 +94,7 @@ def compose_takes(
     parse: bool = True,
     dynamics: float = DEFAULT_DYNAMICS,
     retries: int = DEFAULT_RETRIES,
+    quantise: float = DEFAULT_QUANTISE,
     on_progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> list[Piece]:
@@ -108,6 +113,7 @@ def compose_takes(
         dynamics=dynamics,
         best=best,
         retries=retries,
+        quantise=quantise,
     )
     from midi_llm.compose.composer import Composer
 

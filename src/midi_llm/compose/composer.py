@@ -29,7 +29,7 @@ from midi_llm.compose.settings import (
     Settings,
 )
 from midi_llm.compose.take import Ending, Progress, Take
-from midi_llm.compose.timing import with_beats
+from midi_llm.compose.timing import with_beats, written_beats
 from midi_llm.compose.tonic import in_key
 from midi_llm.compose.verdict import judge
 from midi_llm.engines.base import Engine, FinishReason, SamplingParams
@@ -229,6 +229,7 @@ class Composer:
             top_p=take.params.top_p,
             guidance=take.params.guidance,
             dynamics=plan.dynamics,
+            quantise=plan.quantise,
             seconds_asked=plan.seconds,
             model=self.model,
             engine=self.engine.name,
@@ -247,10 +248,11 @@ class Composer:
 def _finished(composed: Score, plan: Plan, *, is_bound: bool, seed: int) -> Score:
     """What was composed, playable, with the tempo, length, key and dynamics that were asked for."""
     wishes = plan.wishes
-    score, grid = with_beats(playable(composed) if is_bound else composed, wishes, seconds=plan.seconds)
+    score = playable(composed) if is_bound else composed
+    score = with_beats(score, wishes, seconds=plan.seconds, quantise=plan.quantise)
     is_fixed = wishes.pitch_classes is not None or bool(wishes.ranges)  # pitches held to by the grammar stay
     score = in_key(score, None if is_fixed else wishes.key)
-    return with_dynamics(score, grid, amount=plan.dynamics, seed=seed)
+    return with_dynamics(score, written_beats(score), amount=plan.dynamics, seed=seed)
 
 
 def _replaced(pieces: list[Piece], numbered: list[tuple[int, int]], made: list[Piece]) -> list[Piece]:

@@ -30,12 +30,12 @@ Summary = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Piece:
-    """One take. The same prompt, seed, sampling, length, dynamics, model, engine and version give the same piece."""
+    """One take. The same prompt, seed, settings, model, engine and version give the same piece."""
 
     score: Score
     events: Events
     """[n, 4]: time, duration in 10 ms ticks, instrument, pitch; no rests. As composed: `score` may be played faster or
-    slower and in another key, and is cut at the length asked for."""
+    slower, on its grid and in another key, and is cut at the length asked for."""
     windows: tuple[tuple[int, ...], ...]
     """AMT ids as composed, per window of the context; times are relative to the window."""
     text_rows: int
@@ -46,6 +46,8 @@ class Piece:
     guidance: float
     dynamics: float
     """0 to 1: how unequal velocities are (music/dynamics.py)."""
+    quantise: float
+    """How far notes were to be drawn to the grid (compose/settings.py)."""
     seconds_asked: float | None
     model: str
     engine: str
@@ -114,6 +116,7 @@ class Piece:
             "top_p": self.top_p,
             "guidance": self.guidance,
             "dynamics": self.dynamics,
+            "quantise": self.quantise,
             "model": self.model,
             "engine": self.engine,
             "version": self.version,

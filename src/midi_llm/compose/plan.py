@@ -32,6 +32,8 @@ class Plan:
     """Whether `seconds` was asked for; else it is the usual length."""
     room: float
     dynamics: float
+    quantise: float
+    """How far notes are drawn to the grid (compose/settings.py)."""
 
 
 def make_plan(prompt: str, settings: Settings, *, restates: bool) -> Plan:
@@ -51,6 +53,7 @@ def make_plan(prompt: str, settings: Settings, *, restates: bool) -> Plan:
         asks_length=settings.seconds is not None or wishes.seconds is not None,
         room=MOST_STRETCH if wishes.bpm is not None else 1.0,
         dynamics=settings.dynamics,
+        quantise=settings.quantise,
     )
 
 

@@ -33,6 +33,8 @@ MAX_TAKES = 64
 MAX_SEED = 2**32 - 1
 DEFAULT_RETRIES = 1
 MAX_RETRIES = 10
+DEFAULT_QUANTISE = 1.0
+"""Takes keep to their lines but for the 10 ms of the vocabulary, or are left as played (docs/beats.md)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +60,8 @@ class Settings:
     """Only so many of the takes are kept, the highest ranked first; None keeps all, in the order of their seeds."""
     retries: int = DEFAULT_RETRIES
     """How often a take that is stuck, silent or a copy is composed again."""
+    quantise: float = DEFAULT_QUANTISE
+    """How far notes are drawn to the grid that the file draws: 0 leaves them as played, 1 puts them on its lines."""
 
     def __post_init__(self) -> None:
         if self.seconds is not None and self.seconds != "auto" and not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
@@ -73,6 +77,8 @@ class Settings:
             raise RequestError(f"best is {self.best}; allowed is 1 to the number of takes, {self.takes}")
         if not 0 <= self.retries <= MAX_RETRIES:
             raise RequestError(f"retries is {self.retries}; allowed is 0 to {MAX_RETRIES}")
+        if not 0.0 <= self.quantise <= 1.0:
+            raise RequestError(f"quantise is {self.quantise:g}; allowed is 0 (as played) to 1 (on the grid)")
         if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
             raise RequestError(f"seed is {self.seed}; allowed is 0 to {MAX_SEED}")
         if self.temperature is not None and not 0.0 <= self.temperature <= 10.0:

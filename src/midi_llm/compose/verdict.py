@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from midi_llm.compose.timing import bar_seconds, nearest
+from midi_llm.compose.timing import bar_quarters, nearest
 from midi_llm.compose.wishes import Wishes
 from midi_llm.music.beats import BeatGrid, estimate_beats
 from midi_llm.music.features import DENSE_FROM, SPARSE_BELOW, NoteTable, note_density, note_table, relative_density
@@ -19,6 +19,7 @@ from midi_llm.music.instruments import instrument_name
 from midi_llm.music.key import PITCH_CLASSES, estimate_key, key_number
 from midi_llm.music.pitch import note_name
 from midi_llm.music.score import DRUMS, Score
+from midi_llm.music.tempo_map import TempoMap
 
 NEAR = 0.05
 """A tempo this close (as a share) is the one asked for."""
@@ -88,25 +89,19 @@ def _key(wishes: Wishes, notes: NoteTable) -> Iterator[Finding]:
 
 
 def _length(score: Score, wishes: Wishes, seconds: float | None) -> Iterator[Finding]:
-    bar = _bar(score)
+    clock = TempoMap.of(score)
+    bars = float(clock.position(score.seconds)) / bar_quarters(score)
+    bar = score.seconds / max(bars, 1.0)
     if wishes.bars is not None:
-        bars = score.seconds / bar
-        met = abs(bars - wishes.bars) * bar < SOUND_SECONDS and _last_onset(score) >= (wishes.bars - 1) * bar
+        last = float(clock.times((wishes.bars - 1) * bar_quarters(score)))
+        met = abs(bars - wishes.bars) * bar < SOUND_SECONDS and _last_onset(score) >= last
         yield Finding(wish="bars", asked=f"{wishes.bars}", found=f"{bars:.2f}".rstrip("0").rstrip("."), met=met)
     elif seconds is not None and not wishes.loop:
         met = seconds * (1 - LENGTH_SHARE) <= score.seconds <= seconds + SOUND_SECONDS
         yield Finding(wish="length", asked=f"{seconds:g} s", found=f"{score.seconds:.1f} s", met=met)
     if wishes.loop:
-        bars = score.seconds / bar
         met = abs(bars - round(bars)) * bar < SOUND_SECONDS and round(bars) >= 1
         yield Finding(wish="loop", asked="whole bars", found=f"{bars:.2f} bars", met=met)
-
-
-def _bar(score: Score) -> float:
-    """Seconds of a bar as the file says them."""
-    bpm = score.tempos[0].bpm if score.tempos else 120.0
-    metre = score.time_signatures[0] if score.time_signatures else None
-    return bar_seconds(bpm, (4, 4) if metre is None else (metre.numerator, metre.denominator))
 
 
 def _last_onset(score: Score) -> float:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from midi_llm.music.features import NoteTable
 from midi_llm.music.metre import bar_features, bar_hypotheses, beat_quarters, beats_in_bar, compound
 from midi_llm.music.pulse import KINDS, TOGETHER_SECONDS, Accents, Complex, Floats, accents, spectrum
+from midi_llm.music.quantise import grid_lines
 from midi_llm.music.score import Tempo
 
 Integers = npt.NDArray[np.int64]
@@ -41,6 +42,8 @@ HEADING = 5
 """Windows that tell where the phase is heading."""
 STEADY_SECONDS = 0.03
 """The tempo is constant when the phase of every window stays this close to a line."""
+FIT_SECONDS = (0.05, 0.03, 0.025)
+"""A steady beat is fitted to the onsets so near to a line, round by round; no beat moves by more than the first."""
 PRIOR_SHARE = 0.08
 """A tempo that is known beforehand is believed to this share."""
 
@@ -116,11 +119,13 @@ def seconds_at(grid: BeatGrid, positions: Floats) -> Floats:
 
 
 def tempos(grid: BeatGrid) -> tuple[Tempo, ...]:
-    """The tempo map in quarter notes a minute: one entry for a steady piece, else one a beat."""
+    """The tempo map in quarter notes a minute: one entry for a steady piece, else one a bar, from the first beat on."""
     if grid.steady:
         return (Tempo(time=float(grid.beats[0]), bpm=grid.bpm),)
-    rates = 60.0 * grid.quarters_per_beat / np.diff(grid.beats)
-    return tuple(Tempo(time=float(time), bpm=float(rate)) for time, rate in zip(grid.beats, rates, strict=False))
+    knots = np.unique(np.r_[0, grid.downbeats, len(grid.beats) - 1])
+    seconds = grid.beats[knots]
+    rates = 60.0 * grid.quarters_per_beat * np.diff(knots) / np.diff(seconds)
+    return tuple(Tempo(time=float(time), bpm=float(rate)) for time, rate in zip(seconds, rates, strict=False))
 
 
 def densest(found: Accents, seconds: float) -> Accents:
@@ -216,7 +221,7 @@ def _follow(found: Accents, hertz: float, phase: float) -> tuple[Floats, bool]:
     slope, level = np.polyfit(centres, turns, 1, w=np.sqrt(strength)) if len(centres) > 2 else (0.0, turns.mean())
     off = np.abs(turns - (slope * centres + level)) / hertz
     steady = bool(np.average(off, weights=strength) < STEADY_SECONDS)
-    straight = _lattice(first, last, hertz - slope, level)
+    straight = _lattice(first, last, *_fitted(found.times, hertz - slope, level))
     if steady:
         return straight, True
     fine = np.arange(first - 4 / hertz, last + 4 / hertz, 0.05)
@@ -228,11 +233,25 @@ def _follow(found: Accents, hertz: float, phase: float) -> tuple[Floats, bool]:
     return beats[max(begin, 0) : int(np.searchsorted(beats, last, side="right")) + 1], False
 
 
+def _fitted(times: Floats, rate: float, level: float) -> tuple[float, float]:
+    """`rate` and `level` of `_lattice`, by least squares from the onsets near lines; unchanged where beats move far."""
+    slope, shift = rate, level
+    for reach in FIT_SECONDS:
+        lines = grid_lines(slope * times - shift)
+        near = np.abs(slope * times - shift - lines) <= reach * slope
+        if np.count_nonzero(near) < MIN_ONSETS or np.ptp(lines[near]) < 1:
+            return rate, level
+        slope, turned = np.polyfit(times[near], lines[near], 1)
+        shift = -turned
+    moved = np.abs((slope - rate) * times[[0, -1]] - (shift - level)).max() / rate
+    return (float(slope), float(shift)) if moved <= FIT_SECONDS[0] else (rate, level)
+
+
 def _lattice(first: float, last: float, rate: float, level: float) -> Floats:
     """Beats where rate * time - level is whole, from at or before `first` to past `last`; 20 ms of grace before it."""
     rounded = round(60 * rate) / 60
     middle = (first + last) / 2
-    if abs(rounded - rate) / rate * (last - first) / 2 < 0.015:  # a whole number of beats a minute, if it holds
+    if abs(rounded - rate) / rate * (last - first) / 2 < 0.005:  # a whole number of beats a minute, if it holds
         level, rate = level + (rounded - rate) * middle, rounded
     start = np.floor(rate * (first + 0.02) - level)
     stop = np.floor(rate * last - level) + 1
