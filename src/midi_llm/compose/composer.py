@@ -19,7 +19,9 @@ from midi_llm.compose.piece import Piece
 from midi_llm.compose.plan import Plan, make_plan
 from midi_llm.compose.playable import playable
 from midi_llm.compose.ranking import CopiedShare, rank
+from midi_llm.compose.reading import restate
 from midi_llm.compose.retake import Retake
+from midi_llm.compose.section_take import SectionTake
 from midi_llm.compose.settings import (
     DEFAULT_ENGINE,
     DEFAULT_GUIDANCE,
@@ -155,15 +157,7 @@ class Composer:
         one piece.
         """
         plan = self.plan(prompt, settings)
-        make = partial(
-            Take,
-            prompt_ids=self.prompt_ids(plan.text),
-            plan=plan,
-            params=self.params(settings),
-            bounds=self.bounds,
-            text_rows=self.text_rows,
-            max_positions=self.engine.max_positions,
-        )
+        make = self._maker(plan, settings)
         pieces: list[Piece] = []
         seeds = list(enumerate(settings.seeds()))
         for first in range(0, len(seeds), BATCH_TAKES):
@@ -182,8 +176,24 @@ class Composer:
             pieces = sorted(pieces, key=lambda piece: -piece.ranking.total)[: settings.best]
         return pieces
 
+    def _maker(self, plan: Plan, settings: Settings) -> Callable[..., Take | SectionTake]:
+        """What makes a take of `plan`, given its index, seed and attempt."""
+        sections = {section.name for section in plan.wishes.sections}
+        prompts = {name: self.prompt_ids(restate(plan.text, (name,))) for name in sections}
+        return partial(
+            partial(SectionTake, prompts=prompts) if sections else partial(Take, prompt_ids=self.prompt_ids(plan.text)),
+            plan=plan,
+            params=self.params(settings),
+            bounds=self.bounds,
+            text_rows=self.text_rows,
+            max_positions=self.engine.max_positions,
+        )
+
     def run(
-        self, takes: Sequence[Take | Retake], on_progress: OnProgress | None, cancel: threading.Event | None
+        self,
+        takes: Sequence[Take | SectionTake | Retake],
+        on_progress: OnProgress | None,
+        cancel: threading.Event | None,
     ) -> list[float]:
         """Compose `takes` side by side to their ends, window by window; the wall seconds each one took."""
         began = time.perf_counter()
@@ -200,12 +210,12 @@ class Composer:
                     wall[number] = time.perf_counter() - began
         return wall
 
-    def _piece(self, take: Take, seconds_taken: float) -> Piece:
+    def _piece(self, take: Take | SectionTake, seconds_taken: float) -> Piece:
         """The finished take as a `Piece`, with what was asked for brought about as far as it can be, and judged."""
         plan = take.plan
         events = remove_rests(take.events)
-        score = _finished(dequantize(tidy(events)), plan, is_bound=take.is_bound)
-        findings = judge(score, plan.wishes, seconds=plan.seconds)
+        score = _finished(dequantize(tidy(events)), take)
+        findings = judge(score, plan.wishes, seconds=None if plan.wishes.sections else plan.seconds)
         is_cut = plan.room > 1 and plan.seconds is not None and score.seconds >= plan.seconds
         ending: Ending = "asked" if is_cut and take.ending == "own" else take.ending or "cancelled"
         return Piece(
@@ -232,10 +242,12 @@ class Composer:
         )
 
 
-def _finished(composed: Score, plan: Plan, *, is_bound: bool) -> Score:
+def _finished(composed: Score, take: Take | SectionTake) -> Score:
     """What was composed, playable, at the tempo, with the length and in the key that were asked for."""
-    wishes = plan.wishes
-    score = with_beats(playable(composed) if is_bound else composed, wishes, seconds=plan.seconds)
+    wishes = take.plan.wishes
+    score = playable(composed) if take.is_bound else composed
+    is_planned = isinstance(take, SectionTake)
+    score = take.timed(score) if is_planned else with_beats(score, wishes, seconds=take.plan.seconds)
     is_fixed = wishes.pitch_classes is not None or bool(wishes.ranges)  # pitches held to by the grammar stay
     return in_key(score, None if is_fixed else wishes.key)
 
@@ -252,7 +264,7 @@ def _again(piece: Piece) -> bool:
     return piece.ending != "cancelled" and not piece.ranking.is_sound
 
 
-def _finish_reason(take: Take) -> FinishReason:
+def _finish_reason(take: Take | SectionTake) -> FinishReason:
     """A take's ending in the words of the engines."""
     if take.ending == "cancelled":
         return "cancelled"

@@ -48,6 +48,7 @@ def judge(score: Score, wishes: Wishes, *, seconds: float | None) -> tuple[Findi
         *_time(wishes, grid),
         *_key(wishes, notes),
         *_length(score, wishes, seconds),
+        *_sections(score, notes, wishes),
         *_instruments(notes, wishes),
         *_pitches(notes, wishes),
         *_density(score, notes, wishes),
@@ -100,6 +101,22 @@ def _length(score: Score, wishes: Wishes, seconds: float | None) -> Iterator[Fin
         bars = score.seconds / bar
         met = abs(bars - round(bars)) * bar < SOUND_SECONDS and round(bars) >= 1
         yield Finding(wish="loop", asked="whole bars", found=f"{bars:.2f} bars", met=met)
+
+
+def _sections(score: Score, notes: NoteTable, wishes: Wishes) -> Iterator[Finding]:
+    """Each section: whether it begins on its bar line, with a marker, and has notes."""
+    bar, first = _bar(score), 0
+    markers = [(marker.text, marker.time) for marker in score.markers]
+    for number, section in enumerate(wishes.sections):
+        start, end = first * bar, (first + section.bars) * bar
+        count = int(((notes.start >= start - SOUND_SECONDS) & (notes.start < end - SOUND_SECONDS)).sum())
+        is_there = number < len(markers) and markers[number][0] == section.name
+        on_line = is_there and abs(markers[number][1] - start) < SOUND_SECONDS
+        found = f"from bar {first + 1}, {count} notes" if is_there else "not reached"
+        yield Finding(
+            wish="section", asked=f"{section.name}, {section.bars} bars", found=found, met=on_line and count > 0
+        )
+        first += section.bars
 
 
 def _bar(score: Score) -> float:

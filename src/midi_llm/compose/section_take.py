@@ -1,0 +1,249 @@
+"""A take by a plan of sections: each new one is composed after what stands before it, one that comes again is repeated.
+
+In: a plan with sections and the prompt ids of each name, then token ids. Out: `Request`s, and the events of the piece
+with the bars they stand on. It takes the place of a `Take` at the composer. Bars are as long as those heard in the
+first section, or as the tempo asked for; every later one is played at that tempo before the next is composed, so that
+sections begin on bar lines and the tempo does not drift. Knows no engine and no text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from midi_llm.compose.bounds import Bounds
+from midi_llm.compose.plan import COMMON_TIME, SLOW_BPM, Plan
+from midi_llm.compose.retake import Passage, Retake
+from midi_llm.compose.settings import MAX_SECONDS
+from midi_llm.compose.take import Ending, Progress
+from midi_llm.compose.timing import LEAST_CONFIDENCE, MOST_STRETCH, bar_seconds, nearest
+from midi_llm.engines.base import FinishReason, Request, SamplingParams
+from midi_llm.music.beats import estimate_beats
+from midi_llm.music.features import note_table
+from midi_llm.music.score import Marker, Score, Tempo, TimeSignature
+from midi_llm.music.write import DEFAULT_BPM
+from midi_llm.tokens.codec import Events, dequantize, tidy
+from midi_llm.tokens.salvage import DecodeReport
+from midi_llm.tokens.vocab import MAX_DURATION_TICKS, TICKS_PER_SECOND
+
+HEARD_TICKS = 15 * TICKS_PER_SECOND
+"""The tempo is heard in at least so much of the first section, more than there are bars of it if need be."""
+SPARE = 1.08
+"""A section is composed so much longer than its bars: what is slower than the first one then fills them as well."""
+ON_LINE = 1 / 32
+"""Of a bar: an onset so little after a bar line is on it."""
+
+
+class SectionTake:
+    """A mutable take; `ending` is None while it is being composed."""
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        seed: int,
+        prompts: Mapping[str, list[int]],
+        plan: Plan,
+        params: SamplingParams,
+        attempt: int,
+        bounds: Bounds,
+        text_rows: int,
+        max_positions: int,
+    ) -> None:
+        self.index = index
+        self.seed = seed
+        self.attempt = attempt
+        self.plan = plan
+        self.params = params
+        self.ending: Ending | None = None
+        self.reports: list[DecodeReport] = []
+        self.windows: list[tuple[int, ...]] = []
+        """AMT ids composed in each window; times are relative to the window."""
+        self.events: Events = np.empty((0, 4), np.int32)
+        """Every event of the sections that are done, without rests."""
+        self._prompts = prompts
+        self._bounds = bounds
+        self._text_rows = text_rows
+        self._max_positions = max_positions
+        self._allowed = plan.wishes.ensemble.pick(seed)
+        self._sections = plan.wishes.sections
+        self._first_bars = [sum(one.bars for one in self._sections[:number]) for number in range(len(self._sections))]
+        self._number = 0
+        self._notes = 0
+        self._parts = 0
+        wishes = plan.wishes
+        self._metre = wishes.metre or COMMON_TIME
+        self._bpm = wishes.bpm or SLOW_BPM
+        self._is_timed = False
+        """Whether tempo and metre are known for good."""
+        self._is_new = True
+        """Whether the part at work is the whole of a section that does not repeat another one."""
+        room = MOST_STRETCH if wishes.bpm is not None else 1.0
+        self._part = self._compose(0, max(HEARD_TICKS, math.ceil(self._line(self._sections[0].bars) * room)))
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the text leaves it some instruments only."""
+        return self._allowed is not None
+
+    def request(self) -> Request:
+        """The request for the current window."""
+        return self._part.request()
+
+    def push(self, token_id: int) -> bool:
+        """Note an id; True when it completes a note."""
+        is_note = self._part.push(token_id)
+        self._notes += is_note
+        return is_note
+
+    def progress(self) -> Progress:
+        """Where this take stands."""
+        seconds = self._start / TICKS_PER_SECOND + self._part.progress().seconds
+        return Progress(take=self.index, notes=self._notes, seconds=min(seconds, self.plan.seconds or math.inf))
+
+    def end_window(self, reason: FinishReason) -> None:
+        """Go on in the section, with the next one, or set `ending`."""
+        self._part.end_window(reason)
+        if self._part.ending is None:
+            return
+        self.windows += self._part.windows
+        if self._part.ending == "cancelled":
+            self._add(self._part.composed)
+            self.ending = "cancelled"
+        else:
+            self._close_part(self._part.ending)
+
+    def timed(self, score: Score) -> Score:
+        """`score` of the take's events with its tempo and metre, a marker at each section, and whole bars."""
+        if not self._is_timed:
+            return score
+        starts = [self._line(bar) / TICKS_PER_SECOND for bar in self._first_bars]
+        reached = range(self._number + 1 if self.ending == "cancelled" else len(starts))
+        return replace(
+            score,
+            tempos=(Tempo(time=0.0, bpm=self._bpm),),
+            time_signatures=(TimeSignature(time=0.0, numerator=self._metre[0], denominator=self._metre[1]),),
+            markers=tuple(Marker(time=starts[number], text=self._sections[number].name) for number in reached),
+            end=0.0 if self.ending == "cancelled" else self._line(self._bars) / TICKS_PER_SECOND,
+        )
+
+    @property
+    def _bars(self) -> int:
+        """Of the whole piece."""
+        return self._first_bars[-1] + self._sections[-1].bars
+
+    @property
+    def _last(self) -> int:
+        return len(self._sections) - 1
+
+    @property
+    def _rings_out(self) -> bool:
+        """Whether the current section is the last one, and the piece no loop."""
+        return self._number == self._last and not self.plan.wishes.loop
+
+    def _line(self, bar: int) -> int:
+        """The tick at which a bar begins."""
+        return round(bar * bar_seconds(self._bpm, self._metre) * TICKS_PER_SECOND)
+
+    def _begin(self) -> None:
+        """Compose the current section, or repeat one of its name up to a last bar that is composed anew."""
+        section, first = self._sections[self._number], self._first_bars[self._number]
+        start, end = self._line(first), self._line(first + section.bars)
+        names = [one.name for one in self._sections[: self._number]]
+        self._is_new = section.name not in names
+        if not self._is_new:
+            last_bar = self._line(first + section.bars - 1)
+            self._repeat(names.index(section.name), start, last_bar)
+            self._part = self._compose(last_bar, end)
+        else:
+            self._part = self._compose(start, start + math.ceil((end - start) * SPARE))
+
+    def _repeat(self, earlier: int, start: int, end: int) -> None:
+        """The events of section number `earlier` from `start` until `end`, again and again where it is shorter."""
+        first, bars = self._first_bars[earlier], self._sections[earlier].bars
+        begin, stop = self._line(first), self._line(first + bars)
+        source = self.events[(self.events[:, 0] >= begin) & (self.events[:, 0] < stop)]
+        for at in range(start, end, stop - begin):
+            copy = source.copy()
+            copy[:, 0] += at - begin
+            self._add(copy[copy[:, 0] < end])
+
+    def _compose(self, start: int, end: int) -> Retake:
+        """The model at work from `start` to `end` for the current section; at the end of the piece for a bar more."""
+        self._start, self._end = start, end + (self._line(1) if self._rings_out else 0)
+        self._parts += 1
+        seed = np.random.SeedSequence([self.seed, self.attempt, self._parts]).generate_state(1)[0]
+        passage = Passage(
+            start=start, end=self._end, instruments=self._allowed, may_end=self._number == self._last, bounded=True
+        )
+        return Retake(
+            index=self.index,
+            seed=int(seed),
+            prompt_ids=self._prompts[self._sections[self._number].name],
+            given=self.events,
+            passages=(passage,),
+            params=self.params,
+            bounds=self._bounds,
+            wishes=self.plan.wishes,
+            text_rows=self._text_rows,
+            max_positions=self._max_positions,
+        )
+
+    def _close_part(self, ending: Ending) -> None:
+        """Put what was composed on the bars; compose what the section lacks, or begin the next one, or end."""
+        section, first = self._sections[self._number], self._first_bars[self._number]
+        factor = self._listen(self._part.composed) if self._is_new else 1.0
+        self._is_new = False
+        composed = _played(self._part.composed, start=self._start, factor=factor)
+        reached = self._start + math.floor((self._end - self._start) * factor)
+        end = self._line(first + section.bars)
+        self._add(self._cut(composed, end))
+        if ending == "asked" and reached < end:
+            self._part = self._compose(reached, end)
+        elif self._number < self._last:
+            self._number += 1
+            self._begin()
+        else:
+            self.ending = ending
+
+    def _listen(self, composed: Events) -> float:
+        """How much slower the events are to be played. In the first section it sets tempo and metre of the piece."""
+        notes = note_table(dequantize(tidy(composed)))
+        if self._is_timed:
+            grid = estimate_beats(notes, bpm=self._bpm, metre=self._metre)
+            is_clear = grid is not None and grid.steady and grid.confidence >= LEAST_CONFIDENCE
+            return grid.bpm / self._bpm if grid is not None and is_clear else 1.0
+        wishes = self.plan.wishes
+        grid = estimate_beats(notes, metre=wishes.metre)
+        self._is_timed = True
+        self._metre = grid.metre if grid is not None else self._metre
+        near = None if grid is None or wishes.bpm is None else nearest(grid, wishes.bpm)
+        factor, self._bpm = near or (1.0, grid.bpm if grid is not None else wishes.bpm or DEFAULT_BPM)
+        while self._line(self._bars) > MAX_SECONDS * TICKS_PER_SECOND:  # heard too slow for so many bars
+            self._bpm *= 2
+        return factor
+
+    def _cut(self, composed: Events, end: int) -> Events:
+        """What begins before the bar line `end`; at the end of the piece also what is struck on it, to ring a bar."""
+        if self._number < self._last:
+            return composed[composed[:, 0] < end]
+        struck = end + (round(self._line(1) * ON_LINE) if self._rings_out else 0)
+        kept = composed[composed[:, 0] < struck]
+        stop = end + (self._line(1) if self._rings_out else 0)
+        kept[:, 1] = np.minimum(kept[:, 1], stop - kept[:, 0])
+        return kept
+
+    def _add(self, events: Events) -> None:
+        merged = np.concatenate([self.events, events])
+        self.events = merged[np.argsort(merged[:, 0], kind="stable")]
+
+
+def _played(events: Events, *, start: int, factor: float) -> Events:
+    """`events` played `factor` times slower from tick `start` on."""
+    played = events.copy()
+    played[:, 0] = start + np.rint((events[:, 0] - start) * factor)
+    played[:, 1] = np.rint(events[:, 1] * factor).clip(1, MAX_DURATION_TICKS - 1)
+    return played
