@@ -19,9 +19,9 @@ from midi_llm.compose.plan import COMMON_TIME, SLOW_BPM, Plan
 from midi_llm.compose.retake import Passage, Retake
 from midi_llm.compose.settings import MAX_SECONDS
 from midi_llm.compose.take import Ending, Progress
-from midi_llm.compose.timing import LEAST_CONFIDENCE, MOST_STRETCH, bar_seconds, nearest
+from midi_llm.compose.timing import LEAST_CONFIDENCE, MOST_STRETCH, bar_seconds, nearest, stretch
 from midi_llm.engines.base import FinishReason, Request, SamplingParams
-from midi_llm.music.beats import estimate_beats
+from midi_llm.music.beats import BeatGrid, estimate_beats
 from midi_llm.music.features import note_table
 from midi_llm.music.score import Marker, Score, Tempo, TimeSignature
 from midi_llm.music.write import DEFAULT_BPM
@@ -200,41 +200,39 @@ class SectionTake:
         composed = _played(self._part.composed, start=self._start, factor=factor)
         reached = self._start + math.floor((self._end - self._start) * factor)
         end = self._line(first + section.bars)
-        self._add(self._cut(composed, end))
+        self._add(composed[composed[:, 0] < end + self._struck_after()])
         if ending == "asked" and reached < end:
             self._part = self._compose(reached, end)
         elif self._number < self._last:
             self._number += 1
             self._begin()
         else:
+            stop = end + (self._line(1) if self._rings_out else 0)
+            self.events[:, 1] = np.minimum(self.events[:, 1], stop - self.events[:, 0])
             self.ending = ending
 
     def _listen(self, composed: Events) -> float:
-        """How much slower the events are to be played. In the first section it sets tempo and metre of the piece."""
+        """How much slower a section is to be played; the first one sets tempo and metre of the piece."""
         notes = note_table(dequantize(tidy(composed)))
-        if self._is_timed:
-            grid = estimate_beats(notes, bpm=self._bpm, metre=self._metre)
-            is_clear = grid is not None and grid.steady and grid.confidence >= LEAST_CONFIDENCE
-            return grid.bpm / self._bpm if grid is not None and is_clear else 1.0
-        wishes = self.plan.wishes
-        grid = estimate_beats(notes, metre=wishes.metre)
-        self._is_timed = True
+        if not self._is_timed:
+            return self._set_tempo(estimate_beats(notes, metre=self.plan.wishes.metre))
+        grid = estimate_beats(notes, metre=self._metre)
+        is_clear = grid is not None and grid.steady and grid.confidence >= LEAST_CONFIDENCE
+        return (stretch(grid.bpm, self._bpm) if grid is not None and is_clear else None) or 1.0
+
+    def _set_tempo(self, grid: BeatGrid | None) -> float:
+        """Take the tempo asked for, where the one heard is near it, else the one heard; how much slower that is."""
+        asked, self._is_timed = self.plan.wishes.bpm, True
         self._metre = grid.metre if grid is not None else self._metre
-        near = None if grid is None or wishes.bpm is None else nearest(grid, wishes.bpm)
-        factor, self._bpm = near or (1.0, grid.bpm if grid is not None else wishes.bpm or DEFAULT_BPM)
+        near = None if grid is None or asked is None else nearest(grid, asked)
+        factor, self._bpm = near or (1.0, grid.bpm if grid is not None else asked or DEFAULT_BPM)
         while self._line(self._bars) > MAX_SECONDS * TICKS_PER_SECOND:  # heard too slow for so many bars
             self._bpm *= 2
         return factor
 
-    def _cut(self, composed: Events, end: int) -> Events:
-        """What begins before the bar line `end`; at the end of the piece also what is struck on it, to ring a bar."""
-        if self._number < self._last:
-            return composed[composed[:, 0] < end]
-        struck = end + (round(self._line(1) * ON_LINE) if self._rings_out else 0)
-        kept = composed[composed[:, 0] < struck]
-        stop = end + (self._line(1) if self._rings_out else 0)
-        kept[:, 1] = np.minimum(kept[:, 1], stop - kept[:, 0])
-        return kept
+    def _struck_after(self) -> int:
+        """At the end of the piece, notes that are struck on the bar line belong to it: so many ticks more."""
+        return round(self._line(1) * ON_LINE) if self._rings_out else 0
 
     def _add(self, events: Events) -> None:
         merged = np.concatenate([self.events, events])

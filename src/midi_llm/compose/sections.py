@@ -19,8 +19,10 @@ _NAMES = (
     r"|breakdown|build(?:[- ]?up)?|drop|outro|coda|ending|exposition|development|recapitulation|(?:part|section) [A-H]"
 )
 _BAR = r"(?:bars?|measures?)"
-_PART = re.compile(rf"(?P<name>[^\W\d][\w' -]*?)\s*:?\s*(?P<bars>\d+)\s*{_BAR}?|(?P<count>\d+)[ -]{_BAR} (?P<of>.+)")
-_NAMED = rf"(?:(?:{_NAMES})(?: \d)?:? \d{{1,3}}(?: {_BAR})?|\d{{1,3}}[ -]{_BAR} (?:{_NAMES}))\b"
+_PART = re.compile(
+    rf"(?P<name>[^\W\d][\w' -]*?)\s*:?\s*(?P<bars>\d+)\s*{_BAR}?|(?P<count>\d+)[ -]{_BAR}(?: of)? (?P<of>.+)"
+)
+_NAMED = rf"(?:(?:{_NAMES})(?: \d)?:? \d{{1,3}}(?: {_BAR})?|\d{{1,3}}[ -]{_BAR}(?: of)? (?:{_NAMES}))\b"
 _ROW = re.compile(
     rf"{_NAMED}(?:(?:\s*[,;]\s*(?:and |then )?| and | then |\s*(?:->|→)\s*){_NAMED}){{{LEAST_SECTIONS - 1},}}",
     re.IGNORECASE,

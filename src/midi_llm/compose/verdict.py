@@ -113,9 +113,7 @@ def _sections(score: Score, notes: NoteTable, wishes: Wishes) -> Iterator[Findin
         is_there = number < len(markers) and markers[number][0] == section.name
         on_line = is_there and abs(markers[number][1] - start) < SOUND_SECONDS
         found = f"from bar {first + 1}, {count} notes" if is_there else "not reached"
-        yield Finding(
-            wish="section", asked=f"{section.name}, {section.bars} bars", found=found, met=on_line and count > 0
-        )
+        yield Finding(wish="section", asked=f"{section.name} {section.bars}", found=found, met=on_line and count > 0)
         first += section.bars
 
 
