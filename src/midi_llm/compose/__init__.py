@@ -100,6 +100,7 @@ def compose_takes(
         top_p=top_p,
         guidance=guidance,
         parse=parse,
+        wishes=wishes,
         best=best,
         retries=retries,
     )

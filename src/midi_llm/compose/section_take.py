@@ -107,13 +107,8 @@ class SectionTake:
     def end_window(self, reason: FinishReason) -> None:
         """Go on in the section, with the next one, or set `ending`."""
         self._part.end_window(reason)
-        if self._part.ending is None:
-            return
-        self.windows += self._part.windows
-        if self._part.ending == "cancelled":
-            self._add(self._part.composed)
-            self.ending = "cancelled"
-        else:
+        while self.ending is None and self._part.ending is not None:  # a part may be over before a note: none fits
+            self.windows += self._part.windows
             self._close_part(self._part.ending)
 
     def timed(self, score: Score) -> Score:
@@ -194,6 +189,10 @@ class SectionTake:
 
     def _close_part(self, ending: Ending) -> None:
         """Put what was composed on the bars; compose what the section lacks, or begin the next one, or end."""
+        if ending == "cancelled":
+            self._add(self._part.composed)
+            self.ending = ending
+            return
         section, first = self._sections[self._number], self._first_bars[self._number]
         factor = self._listen(self._part.composed) if self._is_new else 1.0
         self._is_new = False
