@@ -245,11 +245,12 @@ class Composer:
 def _finished(composed: Score, take: Take | SectionTake) -> Score:
     """What was composed, playable, at the tempo, with the length and in the key that were asked for."""
     wishes = take.plan.wishes
-    score = playable(composed) if take.is_bound else composed
-    is_planned = isinstance(take, SectionTake)
-    score = take.timed(score) if is_planned else with_beats(score, wishes, seconds=take.plan.seconds)
     is_fixed = wishes.pitch_classes is not None or bool(wishes.ranges)  # pitches held to by the grammar stay
-    return in_key(score, None if is_fixed else wishes.key)
+    key = None if is_fixed else wishes.key
+    score = playable(composed) if take.is_bound else composed
+    if isinstance(take, SectionTake):
+        return in_key(take.timed(score), key)
+    return in_key(with_beats(score, wishes, seconds=take.plan.seconds), key)
 
 
 def _replaced(pieces: list[Piece], numbered: list[tuple[int, int]], made: list[Piece]) -> list[Piece]:
