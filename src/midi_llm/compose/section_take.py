@@ -19,15 +19,15 @@ from midi_llm.compose.plan import COMMON_TIME, SLOW_BPM, Plan
 from midi_llm.compose.retake import Passage, Retake
 from midi_llm.compose.settings import MAX_SECONDS
 from midi_llm.compose.take import Ending, Progress
-from midi_llm.compose.timing import LEAST_CONFIDENCE, MOST_STRETCH, bar_seconds, nearest, stretch
+from midi_llm.compose.tempo import hear, played, slower
+from midi_llm.compose.timing import MOST_STRETCH, bar_seconds, nearest
 from midi_llm.engines.base import FinishReason, Request, SamplingParams
-from midi_llm.music.beats import BeatGrid, estimate_beats
-from midi_llm.music.features import note_table
+from midi_llm.music.beats import BeatGrid
 from midi_llm.music.score import Marker, Score, Tempo, TimeSignature
 from midi_llm.music.write import DEFAULT_BPM
-from midi_llm.tokens.codec import Events, dequantize, tidy
+from midi_llm.tokens.codec import Events
 from midi_llm.tokens.salvage import DecodeReport
-from midi_llm.tokens.vocab import MAX_DURATION_TICKS, TICKS_PER_SECOND
+from midi_llm.tokens.vocab import TICKS_PER_SECOND
 
 HEARD_TICKS = 15 * TICKS_PER_SECOND
 """The tempo is heard in at least so much of the first section, more than there are bars of it if need be."""
@@ -196,7 +196,7 @@ class SectionTake:
         section, first = self._sections[self._number], self._first_bars[self._number]
         factor = self._listen(self._part.composed) if self._is_new else 1.0
         self._is_new = False
-        composed = _played(self._part.composed, start=self._start, factor=factor)
+        composed = played(self._part.composed, start=self._start, factor=factor)
         reached = self._start + math.floor((self._end - self._start) * factor)
         end = self._line(first + section.bars)
         self._add(composed[composed[:, 0] < end + self._struck_after()])
@@ -212,12 +212,9 @@ class SectionTake:
 
     def _listen(self, composed: Events) -> float:
         """How much slower a section is to be played; the first one sets tempo and metre of the piece."""
-        notes = note_table(dequantize(tidy(composed)))
         if not self._is_timed:
-            return self._set_tempo(estimate_beats(notes, metre=self.plan.wishes.metre))
-        grid = estimate_beats(notes, metre=self._metre)
-        is_clear = grid is not None and grid.steady and grid.confidence >= LEAST_CONFIDENCE
-        return (stretch(grid.bpm, self._bpm) if grid is not None and is_clear else None) or 1.0
+            return self._set_tempo(hear(composed, self.plan.wishes.metre))
+        return slower(composed, self._bpm, self._metre)
 
     def _set_tempo(self, grid: BeatGrid | None) -> float:
         """Take the tempo asked for, where the one heard is near it, else the one heard; how much slower that is."""
@@ -236,11 +233,3 @@ class SectionTake:
     def _add(self, events: Events) -> None:
         merged = np.concatenate([self.events, events])
         self.events = merged[np.argsort(merged[:, 0], kind="stable")]
-
-
-def _played(events: Events, *, start: int, factor: float) -> Events:
-    """`events` played `factor` times slower from tick `start` on."""
-    played = events.copy()
-    played[:, 0] = start + np.rint((events[:, 0] - start) * factor)
-    played[:, 1] = np.rint(events[:, 1] * factor).clip(1, MAX_DURATION_TICKS - 1)
-    return played
