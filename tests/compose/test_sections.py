@@ -67,6 +67,7 @@ def test_a_plan_that_cannot_be_is_refused(text: str, words: str) -> None:
         ("a song with verse 1, chorus 1, verse 2, chorus 2", ""),
         ("drums 4 bars, bass 4 bars, piano 4 bars", ""),
         ("16 bars, 8 bars of it loud", ""),
+        ("intro 0 bars, verse 0 bars, chorus 0 bars", ""),
         ("an intro of some bars, a verse, a chorus", ""),
     ],
 )

@@ -22,7 +22,7 @@ _BAR = r"(?:bars?|measures?)"
 _PART = re.compile(
     rf"(?P<name>[^\W\d][\w' -]*?)\s*:?\s*(?P<bars>\d+)\s*{_BAR}?|(?P<count>\d+)[ -]{_BAR}(?: of)? (?P<of>.+)"
 )
-_NAMED = rf"(?:(?:{_NAMES})(?: \d)?:? \d{{1,3}}(?: {_BAR})?|\d{{1,3}}[ -]{_BAR}(?: of)? (?:{_NAMES}))\b"
+_NAMED = rf"(?:(?:{_NAMES})(?: \d)?:? [1-9]\d{{0,2}}(?: {_BAR})?|[1-9]\d{{0,2}}[ -]{_BAR}(?: of)? (?:{_NAMES}))\b"
 _ROW = re.compile(
     rf"{_NAMED}(?:(?:\s*[,;]\s*(?:and |then )?| and | then |\s*(?:->|→)\s*){_NAMED}){{{LEAST_SECTIONS - 1},}}",
     re.IGNORECASE,
