@@ -19,8 +19,8 @@ from midi_llm.compose.plan import COMMON_TIME, SLOW_BPM, Plan
 from midi_llm.compose.retake import Passage, Retake
 from midi_llm.compose.settings import MAX_SECONDS
 from midi_llm.compose.take import Ending, Progress
-from midi_llm.compose.tempo import hear, played, slower
-from midi_llm.compose.timing import MOST_STRETCH, bar_seconds, nearest
+from midi_llm.compose.tempo import hear, is_clear, played, slower
+from midi_llm.compose.timing import LEVELS, MOST_STRETCH, bar_seconds, nearest
 from midi_llm.engines.base import FinishReason, Request, SamplingParams
 from midi_llm.music.beats import BeatGrid
 from midi_llm.music.score import Marker, Score, Tempo, TimeSignature
@@ -217,11 +217,15 @@ class SectionTake:
         return slower(composed, self._bpm, self._metre)
 
     def _set_tempo(self, grid: BeatGrid | None) -> float:
-        """Take the tempo asked for, where the one heard is near it, else the one heard; how much slower that is."""
-        asked, self._is_timed = self.plan.wishes.bpm, True
-        self._metre = grid.metre if grid is not None else self._metre
-        near = None if grid is None or asked is None else nearest(grid, asked)
-        factor, self._bpm = near or (1.0, grid.bpm if grid is not None else asked or DEFAULT_BPM)
+        """Take the tempo asked for, unless another is clearly heard, else the one heard; how much slower that is."""
+        wishes, factor, self._is_timed = self.plan.wishes, 1.0, True
+        near = None if grid is None or wishes.bpm is None else _nearest(grid, wishes.bpm)
+        if near is not None:
+            factor, self._bpm = near
+        elif wishes.bpm is None or is_clear(grid):
+            self._bpm = DEFAULT_BPM if grid is None else grid.bpm
+        if grid is not None and wishes.metre is None and math.isclose(grid.bpm / factor, self._bpm):
+            self._metre = grid.metre  # bars are heard at the level of the beats
         while self._line(self._bars) > MAX_SECONDS * TICKS_PER_SECOND:  # heard too slow for so many bars
             self._bpm *= 2
         return factor
@@ -233,3 +237,9 @@ class SectionTake:
     def _add(self, events: Events) -> None:
         merged = np.concatenate([self.events, events])
         self.events = merged[np.argsort(merged[:, 0], kind="stable")]
+
+
+def _nearest(grid: BeatGrid, asked: float) -> tuple[float, float] | None:
+    """As `timing.nearest`, for a beat of half or twice the length as well: few notes tell little of the level."""
+    heard = (nearest(replace(grid, bpm=grid.bpm * level), asked) for level in LEVELS)
+    return next((found for found in heard if found is not None), None)
