@@ -6,6 +6,7 @@ import json
 import signal
 from pathlib import Path
 
+import mido
 import pytest
 
 from midi_llm.cli.files import free_path, plan_takes, save_somewhere, slug
@@ -58,6 +59,20 @@ def test_json_describes_every_take(midi_llm, model) -> None:
     assert read_midi(take["path"]).note_count == take["notes"]
 
 
+def test_sections_are_markers_of_the_file_and_findings(midi_llm, model) -> None:
+    result = midi_llm(TEXT, "--sections", "intro 20, verse 1", "--tempo", 60, "--seed", 5, "--model", model, "--json")
+    assert result.code == 0
+    (take,) = json.loads(result.out)["takes"]
+    assert [wish["asked"] for wish in take["wishes"] if wish["wish"] == "section"] == ["intro 20", "verse 1"]
+    markers = [message for message in mido.MidiFile(take["path"]).tracks[0] if message.type == "marker"]
+    assert [marker.text for marker in markers] == ["intro", "verse"]
+
+
+def test_sections_and_seconds_fail_in_one_line(midi_llm, model) -> None:
+    result = midi_llm(TEXT, "--model", model, "--sections", "verse 2", "--seconds", 9)
+    assert_one_line_failure(result, "seconds and sections are both asked for")
+
+
 def test_compose_spelled_out_takes_a_prompt_that_equals_a_command(midi_llm, model) -> None:
     result = midi_llm("compose", "models", "--seconds", 2, "--seed", 1, "--model", model)
     assert result.out.strip() == "models-1.mid"
@@ -99,6 +114,9 @@ def test_a_prompt_over_the_context_fails_in_one_line(midi_llm, model) -> None:
         ("--model", "nonsuch", "nonsuch"),
         ("--engine", "steam", "auto, onnx, torch"),
         ("--tempoo", "3", "--tempoo"),
+        ("--sections", "verse x", "'verse x' is no section"),
+        ("--sections", "verse 0", "has 0 bars"),
+        ("--sections", "verse 400", "at most 600 s"),
     ],
 )
 def test_a_bad_option_fails_in_one_line(midi_llm, model, option: str, value: str, word: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import midi_llm
 from midi_llm.compose.bounds import Bounds
+from midi_llm.compose.composer import Composer
 from midi_llm.compose.settings import DEFAULT_DYNAMICS, DEFAULT_GUIDANCE, DEFAULT_TEMPERATURE, DEFAULT_TOP_P, Settings
 from midi_llm.engines.base import SamplingParams
 from midi_llm.errors import CheckpointError, EngineError, OutputError, PromptError, RequestError
@@ -254,3 +255,10 @@ def test_a_composer_closes_its_engine(make_composer) -> None:
     with make_composer(engine):
         assert not engine.closed
     assert engine.closed
+
+
+def test_wishes_reach_the_composer(make_composer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Composer, "open", lambda model, engine: make_composer())
+    piece = midi_llm.compose(TEXT, seed=1, wishes=midi_llm.asked_for(only="flute", bars=2, tempo=120))
+    assert piece.instruments == ["Flute"]
+    assert piece.seconds == 4

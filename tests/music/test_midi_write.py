@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from midi_llm.errors import OutputError
 from midi_llm.music.read import parse_midi, read_midi
 from midi_llm.music.repair import repair
-from midi_llm.music.score import Note, Score, Tempo, TimeSignature, Track, note_array
+from midi_llm.music.score import Marker, Note, Score, Tempo, TimeSignature, Track, note_array
 from midi_llm.music.write import to_midi_bytes, write_midi
 from music.smf_builder import midi, off, on
 
@@ -77,6 +77,20 @@ def test_metres_are_written_where_they_change() -> None:
     metres = (TimeSignature(time=1.0, numerator=7, denominator=8), TimeSignature(time=3.5, numerator=3, denominator=4))
     got = parse_midi(to_midi_bytes(Score(tracks=(track(one()),), time_signatures=metres))).time_signatures
     assert [(m.time, m.numerator, m.denominator) for m in got] == [(0.0, 4, 4), (1.0, 7, 8), (3.5, 3, 4)]
+
+
+def test_markers_are_written_where_they_stand() -> None:
+    markers = (Marker(time=0.0, text="intro"), Marker(time=2.0, text="Straße"))
+    file = mido.MidiFile(
+        file=io.BytesIO(to_midi_bytes(Score(tracks=(track(one()),), markers=markers))), charset="utf-8"
+    )
+    now = 0
+    found = []
+    for message in file.tracks[0]:
+        now += message.time
+        if message.type == "marker":
+            found.append((now, message.text))
+    assert found == [(0, "intro"), (4 * 480, "Straße")]
 
 
 def test_at_one_tick_the_note_off_comes_before_the_note_on() -> None:

@@ -20,6 +20,7 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
     add("--metre", metavar="N/N", help="such as 3/4")
     add("--key", metavar="KEY", help="such as 'Bb minor'")
     add("--bars", type=int, metavar="N", help="exactly so many bars, in place of --seconds")
+    add("--sections", metavar="PLAN", help="names with their bars: 'intro 4, verse 8, chorus 8, verse 8, outro 4'")
     add("--loop", action="store_true", help="whole bars, nothing sounds past the end: it can be repeated")
     add("--only", metavar="NAMES", help="these instruments and no others: 'piano, bass, drums'")
     add("--with", dest="also", metavar="NAMES", help="these instruments at least")
@@ -52,6 +53,7 @@ def wishes_of(args: argparse.Namespace) -> Wishes:
         metre=args.metre,
         bars=args.bars,
         loop=args.loop,
+        sections=args.sections,
         density=args.density,
         only=args.only,
         also=args.also,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from midi_llm.compose.ensemble import Ensemble, Group, find_ensemble
 from midi_llm.compose.reading import find_key
+from midi_llm.compose.sections import read_sections
 from midi_llm.compose.wishes import Density, PitchRange, Wishes
 from midi_llm.errors import RequestError
 from midi_llm.music.instruments import find_instrument, instrument_name
@@ -46,6 +47,7 @@ def asked_for(
     metre: str | None = None,
     bars: int | None = None,
     loop: bool = False,
+    sections: str | None = None,
     density: Density | None = None,
     only: str | None = None,
     also: str | None = None,
@@ -55,8 +57,9 @@ def asked_for(
 ) -> Wishes:
     """The wishes that the texts of options make. Raises `RequestError` for a text that cannot be read or contradicts.
 
-    `only`, `also` and `without` list instruments: nothing but these, these at least, none of these. `scale` is a tonic
-    and a scale or a list of notes; `ranges` are "INSTRUMENT: LOWEST-HIGHEST".
+    `sections` lists names with their bars: "intro 4, verse 8". `only`, `also` and `without` list instruments: nothing
+    but these, these at least, none of these. `scale` is a tonic and a scale or a list of notes; `ranges` are
+    "INSTRUMENT: LOWEST-HIGHEST".
     """
     if only is not None and also is not None:
         raise RequestError("'only' and 'with' are both given; 'only' names all instruments, so leave 'with' out")
@@ -66,6 +69,7 @@ def asked_for(
         metre=None if metre is None else _metre(metre),
         bars=bars,
         loop=loop,
+        sections=() if sections is None else read_sections(sections),
         density=density,
         ensemble=_ensemble(only, also, without),
         pitch_classes=None if scale is None else read_scale(scale),

@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Self, TypedDict
 
+from midi_llm.music.score import DRUMS
+from midi_llm.tokens.grammar import MAX_MELODIC
 from midi_llm.tokens.vocab import MAX_INSTRUMENTS
+
+
+class InstrumentBounds(TypedDict, total=False):
+    """Settings of `EventGrammar`."""
+
+    instruments: frozenset[int] | None
+    max_instruments: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +44,21 @@ class Bounds:
         """Notes that may sound at once in a take that is bound to `instruments` (None: to `max_instruments`)."""
         count = self.max_instruments if instruments is None else min(len(instruments), self.max_instruments)
         return self.max_polyphony + self.polyphony_per_instrument * count
+
+    def instruments(self, allowed: frozenset[int] | None, *, used: set[int], here: set[int]) -> InstrumentBounds:
+        """How many instruments, or which ones of those `allowed` (None: all), a window may use.
+
+        The grammar counts those of one window, which begins with some `here`; this keeps the whole piece, which has
+        `used` some, within the bounds and 15 melodic ones.
+        """
+        room = min(MAX_MELODIC - len(used - {DRUMS}), self.max_instruments - len(used))
+        if room <= 0:
+            more = {DRUMS} if len(used) < self.max_instruments else set()
+            return {"instruments": frozenset(used | (more if allowed is None else more & allowed))}
+        bounds = InstrumentBounds(max_instruments=len(here) + room)
+        if allowed is not None:
+            bounds["instruments"] = allowed
+        return bounds
 
 
 DEFAULT_BOUNDS = Bounds()

@@ -19,7 +19,9 @@ from midi_llm.compose.piece import Piece
 from midi_llm.compose.plan import Plan, make_plan
 from midi_llm.compose.playable import playable
 from midi_llm.compose.ranking import CopiedShare, rank
+from midi_llm.compose.reading import restate
 from midi_llm.compose.retake import Retake
+from midi_llm.compose.section_take import SectionTake
 from midi_llm.compose.settings import (
     DEFAULT_ENGINE,
     DEFAULT_GUIDANCE,
@@ -37,6 +39,7 @@ from midi_llm.engines.open import open_engine
 from midi_llm.engines.rules import Layout
 from midi_llm.model.catalog import resolve_model
 from midi_llm.model.checkpoint import verify_checkpoint
+from midi_llm.music.align import quantised
 from midi_llm.music.dynamics import with_dynamics
 from midi_llm.music.repair import repair
 from midi_llm.music.score import Score
@@ -163,15 +166,7 @@ class Composer:
         one piece.
         """
         plan = self.plan(prompt, settings)
-        make = partial(
-            Take,
-            prompt_ids=self.prompt_ids(plan.text),
-            plan=plan,
-            params=self.params(settings),
-            bounds=self.bounds,
-            text_rows=self.text_rows,
-            max_positions=self.engine.max_positions,
-        )
+        make = self._maker(plan, settings)
         pieces: list[Piece] = []
         seeds = list(enumerate(settings.seeds()))
         at_once = self.takes_at_once(self.params(settings).guidance)
@@ -191,8 +186,24 @@ class Composer:
             pieces = sorted(pieces, key=lambda piece: -piece.ranking.total)[: settings.best]
         return pieces
 
+    def _maker(self, plan: Plan, settings: Settings) -> Callable[..., Take | SectionTake]:
+        """What makes a take of `plan`, given its index, seed and attempt."""
+        sections = {section.name for section in plan.wishes.sections}
+        prompts = {name: self.prompt_ids(restate(plan.text, (name,))) for name in sections}
+        return partial(
+            partial(SectionTake, prompts=prompts) if sections else partial(Take, prompt_ids=self.prompt_ids(plan.text)),
+            plan=plan,
+            params=self.params(settings),
+            bounds=self.bounds,
+            text_rows=self.text_rows,
+            max_positions=self.engine.max_positions,
+        )
+
     def run(
-        self, takes: Sequence[Take | Retake], on_progress: OnProgress | None, cancel: threading.Event | None
+        self,
+        takes: Sequence[Take | SectionTake | Retake],
+        on_progress: OnProgress | None,
+        cancel: threading.Event | None,
     ) -> list[float]:
         """Compose `takes` side by side to their ends, window by window; the wall seconds each one took."""
         began = time.perf_counter()
@@ -209,13 +220,14 @@ class Composer:
                     wall[number] = time.perf_counter() - began
         return wall
 
-    def _piece(self, take: Take, seconds_taken: float) -> Piece:
+    def _piece(self, take: Take | SectionTake, seconds_taken: float) -> Piece:
         """The finished take as a `Piece`, with what was asked for brought about as far as it can be, and judged."""
         plan = take.plan
         events = remove_rests(take.events)
         composed, repairs = repair(dequantize(events))
-        score = _finished(composed, plan, is_bound=take.is_bound, seed=take.seed)
-        findings = judge(score, plan.wishes, seconds=plan.seconds if plan.asks_length else None)
+        score = _finished(composed, take)
+        asks_length = plan.asks_length and not plan.wishes.sections
+        findings = judge(score, plan.wishes, seconds=plan.seconds if asks_length else None)
         is_cut = plan.room > 1 and plan.seconds is not None and score.seconds >= plan.seconds
         ending: Ending = "asked" if is_cut and take.ending == "own" else take.ending or "cancelled"
         return Piece(
@@ -245,14 +257,18 @@ class Composer:
         )
 
 
-def _finished(composed: Score, plan: Plan, *, is_bound: bool, seed: int) -> Score:
+def _finished(composed: Score, take: Take | SectionTake) -> Score:
     """What was composed, playable, with the tempo, length, key and dynamics that were asked for."""
+    plan = take.plan
     wishes = plan.wishes
-    score = playable(composed) if is_bound else composed
-    score = with_beats(score, wishes, seconds=plan.seconds, quantise=plan.quantise)
+    score = playable(composed) if take.is_bound else composed
+    if isinstance(take, SectionTake):
+        score = quantised(take.timed(score), strength=plan.quantise)
+    else:
+        score = with_beats(score, wishes, seconds=plan.seconds, quantise=plan.quantise)
     is_fixed = wishes.pitch_classes is not None or bool(wishes.ranges)  # pitches held to by the grammar stay
     score = in_key(score, None if is_fixed else wishes.key)
-    return with_dynamics(score, written_beats(score), amount=plan.dynamics, seed=seed)
+    return with_dynamics(score, written_beats(score), amount=plan.dynamics, seed=take.seed)
 
 
 def _replaced(pieces: list[Piece], numbered: list[tuple[int, int]], made: list[Piece]) -> list[Piece]:
@@ -267,7 +283,7 @@ def _again(piece: Piece) -> bool:
     return piece.ending != "cancelled" and not piece.ranking.is_sound
 
 
-def _finish_reason(take: Take) -> FinishReason:
+def _finish_reason(take: Take | SectionTake) -> FinishReason:
     """A take's ending in the words of the engines."""
     if take.ending == "cancelled":
         return "cancelled"

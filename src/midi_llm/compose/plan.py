@@ -5,9 +5,10 @@ In: a prompt and `Settings`. Out: a `Plan`, before any model is at work: a page 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from midi_llm.compose.reading import find_wishes, restate
+from midi_llm.compose.sections import total_bars
 from midi_llm.compose.settings import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS, Settings
 from midi_llm.compose.timing import MOST_STRETCH, bar_seconds
 from midi_llm.compose.wishes import NO_WISHES, Wishes
@@ -44,6 +45,8 @@ def make_plan(prompt: str, settings: Settings, *, restates: bool) -> Plan:
     """
     asked = settings.wishes or NO_WISHES
     wishes = asked.over(find_wishes(prompt) if settings.parse else NO_WISHES)
+    if settings.seconds is not None:
+        wishes = replace(wishes, sections=())
     seconds = _seconds(settings, wishes)
     return Plan(
         prompt=prompt,
@@ -51,7 +54,7 @@ def make_plan(prompt: str, settings: Settings, *, restates: bool) -> Plan:
         wishes=wishes,
         seconds=seconds,
         asks_length=settings.seconds is not None or wishes.seconds is not None,
-        room=MOST_STRETCH if wishes.bpm is not None else 1.0,
+        room=MOST_STRETCH if wishes.bpm is not None and not wishes.sections else 1.0,
         dynamics=settings.dynamics,
         quantise=settings.quantise,
     )
@@ -62,13 +65,14 @@ def _seconds(settings: Settings, wishes: Wishes) -> float | None:
         return None
     if settings.seconds is not None:
         return settings.seconds
-    if wishes.bars is None:
+    bars = wishes.bars or total_bars(wishes.sections)
+    if not bars:
         return DEFAULT_SECONDS if wishes.seconds is None else min(max(wishes.seconds, MIN_SECONDS), MAX_SECONDS)
     bpm, metre = wishes.bpm or SLOW_BPM, wishes.metre or COMMON_TIME
-    seconds = wishes.bars * bar_seconds(bpm, metre)
+    seconds = bars * bar_seconds(bpm, metre)
     if seconds > MAX_SECONDS:
         raise RequestError(
-            f"{wishes.bars} bars of {metre[0]}/{metre[1]} at {bpm:g} bpm last {seconds:.0f} s; a piece lasts at most"
+            f"{bars} bars of {metre[0]}/{metre[1]} at {bpm:g} bpm last {seconds:.0f} s; a piece lasts at most"
             f" {MAX_SECONDS:g} s: ask for fewer bars, or name a faster tempo"
         )
     return max(seconds, MIN_SECONDS)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from midi_llm.compose.ensemble import find_ensemble
+from midi_llm.compose.sections import find_sections
 from midi_llm.compose.wishes import METRE_UNITS, MOST_BARS, MOST_BEATS, Density, Wishes
 from midi_llm.music.beats import FASTEST_BPM, SLOWEST_BPM
 from midi_llm.music.key import pitch_class
@@ -84,14 +85,16 @@ _DENSITIES: tuple[tuple[str, Density], ...] = (
 def find_wishes(text: str) -> Wishes:
     """The first tempo, metre, key, length and density that `text` states, its instruments, and whether it is to loop.
 
-    A metre in figures counts before one in words ("waltz").
+    A metre in figures counts before one in words ("waltz"), sections before a number of bars.
     """
+    sections = find_sections(text)
     return Wishes(
         bpm=_tempo(text),
         metre=_metre(text),
         key=find_key(text),
         seconds=_seconds(text),
-        bars=_bars(text),
+        bars=None if sections else _bars(text),
+        sections=sections,
         loop=bool(_LOOP.search(text)),
         density=_density(text),
         ensemble=find_ensemble(text),

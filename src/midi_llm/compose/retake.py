@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from midi_llm.compose.bounds import Bounds
+from midi_llm.compose.bounds import Bounds, InstrumentBounds
 from midi_llm.compose.given import PassageConstraint
 from midi_llm.compose.take import LEAST_SECONDS_PER_WINDOW, Ending, Progress
 from midi_llm.compose.windows import MIN_END_SHARE, SLIDE_TICKS, Window, slide
@@ -34,6 +34,8 @@ class Passage:
     instruments: frozenset[int] | None = None
     may_end: bool = False
     """The model may close the piece in it."""
+    bounded: bool = False
+    """The whole piece keeps to the number of instruments that the model's bounds allow."""
 
 
 class Retake:
@@ -57,6 +59,8 @@ class Retake:
         self.seed = seed
         self.params = params
         self.ending: Ending | None = None if passages else "asked"
+        self.windows: list[tuple[int, ...]] = []
+        """AMT ids of each window, those of given events among them; times are relative to the window."""
         self.composed: Events = np.empty((0, 4), np.int32)
         """In time order, times from the start of the piece; no rests."""
         self._prompt_ids = prompt_ids
@@ -66,7 +70,6 @@ class Retake:
         self._wishes = wishes
         self._text_rows = text_rows
         self._budget = max_positions - len(prompt_ids)
-        self._windows = 0
         self._arrived = self._notes = 0
         self._reached = self._passages[0].start if passages else 0
         self._whole_ticks = sum(passage.end - passage.start for passage in passages)
@@ -76,7 +79,7 @@ class Retake:
     def request(self) -> Request:
         """The request for the current window."""
         context = (encode(self._window.context) + self._text_rows).tolist()
-        seed = int(np.random.SeedSequence([self.seed, self._windows]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self.seed, len(self.windows)]).generate_state(1)[0])
         return Request(
             prompt_ids=self._prompt_ids + context,
             unprompted_ids=self._prompt_ids[-1:] + context,
@@ -105,7 +108,7 @@ class Retake:
         fresh[:, 0] += self._window.offset_ticks
         merged = np.concatenate([self.composed, fresh])
         self.composed = merged[np.argsort(merged[:, 0], kind="stable")]
-        self._windows += 1
+        self.windows.append(tuple(self._constraint.amt_ids))
         close = self._constraint.close
         self._reached = self._constraint_end if close == "asked" else self._reached + 1
         if reason == "cancelled" and close is None:
@@ -148,21 +151,31 @@ class Retake:
         )
 
     def _grammar(self, passage: Passage, window: Window, *, start: int, end: int) -> EventGrammar:
-        sounding = frozenset(self._given[:, 2].tolist()) | (passage.instruments or frozenset())
+        instruments, polyphony = self._instruments(passage, window)
         return EventGrammar(
             start_ticks=start,
             end_ticks=end,
             min_end_ticks=max(0, end - int((1 - MIN_END_SHARE) * (passage.end - passage.start))),
             max_tokens=self._budget - 3 * len(window.context),
             context=window.context,
-            instruments=passage.instruments,
-            max_instruments=MAX_INSTRUMENT,
-            max_polyphony=self._bounds.polyphony(sounding),
+            max_polyphony=polyphony,
             min_gap_ticks=self._bounds.min_gap_ticks,
             min_melodic_ticks=min(self._bounds.min_melodic_ticks, end),
             pitch_classes=self._wishes.pitch_classes,
             ranges={instrument: (low, high) for instrument, low, high in self._wishes.ranges},
+            **instruments,
         )
+
+    def _instruments(self, passage: Passage, window: Window) -> tuple[InstrumentBounds, int]:
+        """The grammar's bounds on instruments, and how many notes may sound at once."""
+        given = frozenset(self._given[:, 2].tolist())
+        if not passage.bounded:
+            bounds = InstrumentBounds(instruments=passage.instruments, max_instruments=MAX_INSTRUMENT)
+            return bounds, self._bounds.polyphony(given | (passage.instruments or frozenset()))
+        used = given | set(self.composed[:, 2].tolist())
+        here = set(remove_rests(window.context)[:, 2].tolist())
+        bounds = self._bounds.instruments(passage.instruments, used=set(used), here=here)
+        return bounds, self._bounds.polyphony(passage.instruments)
 
     def _before(self, tick: int, passage: Passage) -> Window:
         """The piece just before `tick`, filled with rests up to it; nothing where it is silent for too long."""
@@ -184,4 +197,4 @@ class Retake:
 
     def _is_stuck(self) -> bool:
         seconds = self._whole_ticks / TICKS_PER_SECOND
-        return self._windows >= 4 + len(self._passages) + math.ceil(seconds / LEAST_SECONDS_PER_WINDOW)
+        return len(self.windows) >= 4 + len(self._passages) + math.ceil(seconds / LEAST_SECONDS_PER_WINDOW)

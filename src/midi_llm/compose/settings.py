@@ -71,6 +71,8 @@ class Settings:
             )
         if self.seconds is not None and self.wishes is not None and self.wishes.bars is not None:
             raise RequestError("a length in seconds and one in bars are both asked for; leave one of them away")
+        if self.seconds is not None and self.wishes is not None and self.wishes.sections:
+            raise RequestError("a length in seconds and sections are both asked for; leave one of them away")
         if not 1 <= self.takes <= MAX_TAKES:
             raise RequestError(f"takes is {self.takes}; allowed is 1 to {MAX_TAKES}")
         if self.best is not None and not 1 <= self.best <= self.takes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal, TypedDict
+from typing import Literal
 
 import numpy as np
 
@@ -18,9 +18,8 @@ from midi_llm.compose.plan import Plan
 from midi_llm.compose.windows import FIRST, MIN_END_SHARE, Window, length_ticks, limits, slide
 from midi_llm.engines.base import FinishReason, Request, SamplingParams
 from midi_llm.errors import RequestError, TokenError
-from midi_llm.music.score import DRUMS
 from midi_llm.tokens.codec import Events, decode, encode
-from midi_llm.tokens.grammar import MAX_MELODIC, TRIPLET, EventGrammar
+from midi_llm.tokens.grammar import TRIPLET, EventGrammar
 from midi_llm.tokens.rests import remove_rests
 from midi_llm.tokens.salvage import DecodeReport, salvage
 from midi_llm.tokens.vocab import MAX_TIME_TICKS, REST, TICKS_PER_SECOND
@@ -31,13 +30,6 @@ Ending = Literal["own", "asked", "full", "cancelled"]
 
 LEAST_SECONDS_PER_WINDOW = 2
 """A take whose windows bring less than this on average is stuck; it then ends as `full`."""
-
-
-class InstrumentBounds(TypedDict, total=False):
-    """Settings of `EventGrammar`."""
-
-    instruments: frozenset[int] | None
-    max_instruments: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,25 +165,9 @@ class Take:
             min_melodic_ticks=min(self._bounds.min_melodic_ticks, bounds.end_ticks),
             pitch_classes=self.plan.wishes.pitch_classes,
             ranges={instrument: (low, high) for instrument, low, high in self.plan.wishes.ranges},
-            **self._instruments(window),
+            **self._bounds.instruments(self._allowed, used=_sounding(self.events), here=_sounding(window.context)),
         )
         return WindowConstraint(grammar, bounds, text_rows=self._text_rows)
-
-    def _instruments(self, window: Window) -> InstrumentBounds:
-        """How many instruments, or which ones, a window may use.
-
-        The grammar counts those of one window; this keeps the whole piece within its bounds and 15 melodic ones.
-        """
-        used = set(remove_rests(self.events)[:, 2].tolist())
-        here = set(remove_rests(window.context)[:, 2].tolist())
-        room = min(MAX_MELODIC - len(used - {DRUMS}), self._bounds.max_instruments - len(used))
-        if room <= 0:
-            more = {DRUMS} if len(used) < self._bounds.max_instruments else set()
-            return {"instruments": frozenset(used | (more if self._allowed is None else more & self._allowed))}
-        bounds = InstrumentBounds(max_instruments=len(here) + room)
-        if self._allowed is not None:
-            bounds["instruments"] = self._allowed
-        return bounds
 
     def _window_seed(self) -> int:
         """The take's seed for the first window of its first attempt, and one derived from it for every other one."""
@@ -204,3 +180,7 @@ class Take:
     def _is_stuck(self) -> bool:
         """Whether the take has used more windows than a piece of its length can need."""
         return len(self.windows) >= 4 + math.ceil((self.plan.seconds or 0) / LEAST_SECONDS_PER_WINDOW)
+
+
+def _sounding(events: Events) -> set[int]:
+    return set(remove_rests(events)[:, 2].tolist())

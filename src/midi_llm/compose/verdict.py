@@ -49,6 +49,7 @@ def judge(score: Score, wishes: Wishes, *, seconds: float | None) -> tuple[Findi
         *_time(wishes, grid),
         *_key(wishes, notes),
         *_length(score, wishes, seconds),
+        *_sections(score, notes, wishes),
         *_instruments(notes, wishes),
         *_pitches(notes, wishes),
         *_density(score, notes, wishes),
@@ -102,6 +103,20 @@ def _length(score: Score, wishes: Wishes, seconds: float | None) -> Iterator[Fin
     if wishes.loop:
         met = abs(bars - round(bars)) * bar < SOUND_SECONDS and round(bars) >= 1
         yield Finding(wish="loop", asked="whole bars", found=f"{bars:.2f} bars", met=met)
+
+
+def _sections(score: Score, notes: NoteTable, wishes: Wishes) -> Iterator[Finding]:
+    """Each section: whether it begins on its bar line, with a marker, and has notes."""
+    clock, bar, first = TempoMap.of(score), bar_quarters(score), 0
+    markers = [(marker.text, marker.time) for marker in score.markers]
+    for number, section in enumerate(wishes.sections):
+        start, end = (float(clock.times(line * bar)) for line in (first, first + section.bars))
+        count = int(((notes.start >= start - SOUND_SECONDS) & (notes.start < end - SOUND_SECONDS)).sum())
+        is_there = number < len(markers) and markers[number][0] == section.name
+        on_line = is_there and abs(markers[number][1] - start) < SOUND_SECONDS
+        found = f"from bar {first + 1}, {count} notes" if is_there else "not reached"
+        yield Finding(wish="section", asked=f"{section.name} {section.bars}", found=found, met=on_line and count > 0)
+        first += section.bars
 
 
 def _last_onset(score: Score) -> float:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_args
 
 from midi_llm.compose.ensemble import NOBODY, Ensemble
+from midi_llm.compose.sections import Section, total_bars
 from midi_llm.errors import RequestError
 from midi_llm.music.beats import FASTEST_BPM, SLOWEST_BPM
 from midi_llm.music.compass import HIGHEST_PITCH
@@ -42,6 +43,8 @@ class Wishes:
     """Exactly so many; counts before `seconds`."""
     loop: bool = False
     """The last bar leads to the first: whole bars, and nothing sounds on after the end."""
+    sections: tuple[Section, ...] = ()
+    """The parts of the piece in order; count before `bars` and `seconds`."""
     density: Density | None = None
     ensemble: Ensemble = field(default=NOBODY)
     pitch_classes: frozenset[int] | None = None
@@ -60,6 +63,7 @@ class Wishes:
             raise RequestError(f"no key is called {self.key!r}; keys are named as in 'Bb minor' and 'F# major'")
         if self.bars is not None and not 1 <= self.bars <= MOST_BARS:
             raise RequestError(f"{self.bars} bars; allowed are 1 to {MOST_BARS}")
+        self._check_sections()
         if self.density is not None and self.density not in get_args(Density):
             raise RequestError(f"density {self.density!r} is not known; allowed are {', '.join(get_args(Density))}")
         if self.pitch_classes is not None and not self.pitch_classes:
@@ -71,11 +75,24 @@ class Wishes:
                     " the lowest pitch first"
                 )
 
+    def _check_sections(self) -> None:
+        if self.sections and self.bars is not None:
+            raise RequestError("a number of bars and sections are both asked for; leave one of them away")
+        for section in self.sections:
+            if section.bars < 1:
+                raise RequestError(f"the section {section.name!r} has {section.bars} bars; allowed are 1 and more")
+        if total_bars(self.sections) > MOST_BARS:
+            raise RequestError(f"the sections have {total_bars(self.sections)} bars; allowed are 1 to {MOST_BARS}")
+
     def over(self, read: Wishes) -> Wishes:
         """These wishes, and those of `read` where there are none of these."""
         kept = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default}
         if self.seconds is not None and self.bars is None:
             kept["bars"] = None
+        if self.sections:
+            kept["bars"] = None
+        elif self.bars is not None or self.seconds is not None:
+            kept["sections"] = ()
         return replace(read, **{**kept, "ensemble": self.ensemble.over(read.ensemble)})
 
     def facts(self) -> tuple[str, ...]:

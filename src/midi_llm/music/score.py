@@ -87,6 +87,14 @@ class KeySignature:
     key: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Marker:
+    """A name for a place, such as "chorus" at `time` (seconds)."""
+
+    time: float
+    text: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Score:
     """A piece: tracks plus its tempo map, metres and keys, in seconds. No `tempos` means 120 bpm, no metres 4/4."""
@@ -95,6 +103,8 @@ class Score:
     tempos: tuple[Tempo, ...] = ()
     time_signatures: tuple[TimeSignature, ...] = ()
     key_signatures: tuple[KeySignature, ...] = ()
+    markers: tuple[Marker, ...] = ()
+    """Not read from files."""
     end: float = 0.0
     """The piece lasts at least so many seconds: its last bar may close with a rest. Not read from files."""
     note_order: npt.NDArray[np.int64] | None = None

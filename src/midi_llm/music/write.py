@@ -1,8 +1,8 @@
 """Write a `Score` as a standard MIDI file that sequencers open: `to_midi_bytes(score)`, `write_midi(score, path)`.
 
-Type 1, 480 ticks per quarter note. The first track holds tempo map, metres and keys (120 bpm, 4/4 and no key unless
-the score says otherwise) and lasts until the score's `end`; then one track per `Track` with notes: its name (the
-General MIDI name when empty), program and notes. Drums are on channel 10; never more than 16 channels: see `channels`.
+Type 1, 480 ticks per quarter note. The first track holds tempo map, metres, keys (120 bpm, 4/4 and no key unless the
+score says otherwise) and markers, and lasts until the score's `end`; then one track per `Track` with notes: its name
+(the General MIDI name when empty), program and notes. Drums are on channel 10; 16 channels at most: see `channels`.
 At one tick the order is note-off, program change, note-on. A note lasts at least one tick; velocity is 1-127.
 Nothing else is repaired: where a pitch is struck again while it sounds, a reader pairs first in, first out.
 """
@@ -25,6 +25,7 @@ from midi_llm.music.smf import (
     META,
     META_END_OF_TRACK,
     META_KEY_SIGNATURE,
+    META_MARKER,
     META_TEMPO,
     META_TIME_SIGNATURE,
     META_TRACK_NAME,
@@ -126,7 +127,7 @@ def _line(track: Track, ruler: _Ruler) -> Line:
 
 
 def _conductor(score: Score, ruler: _Ruler, title: str) -> bytes:
-    """Make the first track: title, tempo map, metres."""
+    """Make the first track: title, tempo map, metres, keys, markers."""
     events: list[tuple[int, bytes]] = []
     if title:
         events.append((0, _meta(META_TRACK_NAME, title.encode("utf-8", "replace"))))
@@ -142,6 +143,11 @@ def _conductor(score: Score, ruler: _Ruler, title: str) -> bytes:
     ]
     key_ticks = ruler.ticks(np.array([one.time for one in score.key_signatures])).tolist()
     events += [(tick, _key(one.key)) for tick, one in zip(key_ticks, score.key_signatures, strict=True)]
+    marker_ticks = ruler.ticks(np.array([one.time for one in score.markers])).tolist()
+    events += [
+        (tick, _meta(META_MARKER, one.text.encode("utf-8", "replace")))
+        for tick, one in zip(marker_ticks, score.markers, strict=True)
+    ]
     events.sort(key=lambda event: event[0])
     body, now = b"", 0
     for tick, message in events:
