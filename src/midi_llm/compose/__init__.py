@@ -110,6 +110,7 @@ def compose_takes(
         top_p=top_p,
         guidance=guidance,
         parse=parse,
+        wishes=wishes,
         dynamics=dynamics,
         best=best,
         retries=retries,
