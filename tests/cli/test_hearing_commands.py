@@ -157,11 +157,11 @@ def test_ctrl_c_stops_the_player_too(song: Path, bare: Path, tmp_path: Path) -> 
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not (bare / "heard.wav").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
     finally:
         process.kill()
     assert (process.returncode, said.splitlines()[-1]) == (130, b"midi-llm: stopped")

@@ -1,4 +1,4 @@
-"""What every engine promises, asked of vLLM. Left out: slices that no rules can state."""
+"""What every engine promises, asked of vLLM. Left out: constraints that no rules can state."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from engines import test_engine_contract as contract
 from engines.test_engine_contract import (  # noqa: F401 - collected here, with the engine below
     test_a_cancel_that_is_set_before_the_start_gives_no_ids,
+    test_a_constraint_that_allows_nothing_is_refused_before_anything_is_decoded,
     test_a_constraint_that_is_finished_already_gives_no_id,
     test_a_finished_constraint_stops_the_request_with_its_last_id,
     test_a_request_gives_the_same_ids_alone_and_in_a_batch,

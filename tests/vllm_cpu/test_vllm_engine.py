@@ -180,7 +180,7 @@ def test_what_it_cannot_serve_is_refused(engine: VllmEngine) -> None:
 
     with pytest.raises(EngineError, match="SlotCycle, which states no rules"):
         engine.stream([asked(SlotCycle())])
-    with pytest.raises(EngineError, match="no id is allowed"):
+    with pytest.raises(EngineError, match="may not begin with any id"):
         engine.stream([asked(Nothing())])
     with pytest.raises(EngineError, match="no id is allowed"):
         generate(engine, [asked(NothingLater())])

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from midi_llm.engines.base import Request, Step, check_requests
-from midi_llm.engines.decoding import OpenRequest
+from midi_llm.engines.decoding import OpenRequest, open_requests, permits_any
 from midi_llm.engines.rules import Layout, RuledConstraint, TripletRules
 from midi_llm.engines.vllm_ids import VllmIds
 from midi_llm.engines.vllm_loop import StepLoop
@@ -70,7 +70,7 @@ class VllmEngine:
         """
         self._loop.check_open()
         check_requests(requests, vocab_size=self.vocab_size, max_positions=self.max_positions)
-        takes = [OpenRequest(index, request, vocab_size=self.vocab_size) for index, request in enumerate(requests)]
+        takes = open_requests(requests, vocab_size=self.vocab_size)
         rules = [self._rules(take) for take in takes]
         return self._decode(list(zip(takes, rules, strict=True)), cancel)
 
@@ -101,7 +101,6 @@ class VllmEngine:
                 f"request {take.index} has a {type(request.constraint).__name__}, which states no rules; the vllm"
                 " engine needs a constraint with rules(), or the engine torch or onnx"
             )
-        _require_choice(take)
         numbers = request.constraint.rules()
         layout = TripletRules.from_numbers(numbers).layout
         self._layout = self._layout or layout
@@ -166,9 +165,7 @@ def _advance(take: OpenRequest, token_ids: list[int], is_over: bool) -> Iterator
 
 def _require_choice(take: OpenRequest) -> None:
     """Raise `EngineError` where the constraint of an open request allows no id at all."""
-    allowed = take.allowed()
-    in_slice = allowed.start < allowed.stop and (allowed.mask is None or allowed.mask.any())
-    if not in_slice and not allowed.extra:
+    if not permits_any(take.allowed()):
         raise EngineError("no id is allowed here; the constraint must end the request or allow at least one id")
 
 
