@@ -1,0 +1,183 @@
+/** The studio's dealings with the service: composing, editing, following jobs, and what state they are in. */
+
+import * as api from "./api";
+import { follow, type JobEvent } from "./events";
+import type { History } from "./history";
+import { writeMidi } from "./music/midi-file";
+import { pieceId, withNotesBody, withStreamed, type Piece } from "./music/piece";
+import type { Store } from "./store";
+
+export type EditWish = Omit<api.Edit, "source">;
+
+const RECONNECT_MS = 3000;
+
+export class Work {
+  /** The last thing that went wrong, for the banner. */
+  problem = "";
+  online = true;
+  needsKey = false;
+  /** A request has been sent and not been answered yet. */
+  asking = false;
+
+  constructor(
+    private readonly store: Store,
+    private readonly history: History,
+  ) {}
+
+  /** Jobs that have not ended. */
+  get running(): string[] {
+    const going = [...this.store.pieces.values()].filter((piece) => isGoing(piece));
+    return [...new Set(going.flatMap((piece) => piece.job ?? []))];
+  }
+
+  async compose(): Promise<void> {
+    const { prompt, wishes, seconds, takes, seed } = this.store.document;
+    const body: api.Composition = { prompt, takes };
+    if (Object.keys(wishes).length > 0) body.wishes = wishes;
+    if (seconds !== null) body.seconds = seconds;
+    if (seed !== null) body.seed = seed;
+    await this.start(() => api.compose(body), prompt, null);
+  }
+
+  async edit(piece: Piece, wish: EditWish): Promise<void> {
+    await this.start(
+      async () => api.edit({ ...wish, source: await this.sourceOf(piece) }),
+      wish.prompt || piece.prompt,
+      piece.id,
+    );
+  }
+
+  /** A take as it is known to the service; one that was edited by hand is uploaded first. */
+  private async sourceOf(piece: Piece): Promise<api.Source> {
+    if (piece.job !== null && !this.store.isEdited(piece)) return { job: piece.job, take: piece.take };
+    const sent = await api.upload(writeMidi({ ...piece, tracks: this.store.tracksOf(piece) }));
+    return { upload: sent.id };
+  }
+
+  private async start(ask: () => Promise<api.Job>, prompt: string, parent: string | null): Promise<void> {
+    this.asking = true;
+    this.problem = "";
+    this.store.tell();
+    const job = await this.attempt(ask);
+    this.asking = false;
+    this.store.tell();
+    if (job === null) return;
+    this.place(job, prompt, parent);
+    this.store.change({ shown: pieceId(job.id, 0), bars: null, track: null, notes: [] });
+    await this.watch(job.id);
+  }
+
+  /** Puts a place for each take of a job into the library. */
+  private place(job: api.Job, prompt: string, parent: string | null): void {
+    const takes = Math.max(1, Number(job.request["takes"] ?? 1));
+    const seed = Number(job.request["seed"]);
+    for (let take = 0; take < takes; take++) {
+      this.keep({
+        id: pieceId(job.id, take), job: job.id, take, kind: job.kind, prompt, parent,
+        seed: Number.isFinite(seed) ? seed + take : null,
+        created: Date.now(), status: job.status, problem: "", seconds: 0,
+        tempos: [], metres: [], tracks: [], about: null,
+      });
+    }
+  }
+
+  private keep(piece: Piece): void {
+    this.store.put(piece);
+    this.history.save(piece);
+  }
+
+  /** Follows a job to its end. */
+  async watch(jobId: string): Promise<void> {
+    try {
+      await follow(jobId, (event) => this.take(jobId, event));
+    } catch (error) {
+      if (!(error instanceof api.ApiError)) throw error;
+      this.note(error);
+      const gone = error.status === 404 ? "The service does not know this job any more." : error.message;
+      this.endAll(jobId, "failed", gone);
+    }
+  }
+
+  private take(jobId: string, event: JobEvent): void {
+    this.online = true;
+    if (event.event === "state") this.update(jobId, null, (piece) => ({ ...piece, status: event.status }));
+    else if (event.event === "notes") {
+      this.update(jobId, event.take, (piece) => ({ ...withStreamed(piece, event.notes), status: "running" }));
+    } else if (event.event === "take") void this.finish(jobId, event.take);
+    else if (event.event === "done") for (const take of event.job.takes) void this.finish(jobId, take);
+    else if (event.event === "failed") this.endAll(jobId, "failed", api.problemText(event.problem));
+    else if (event.event === "cancelled") this.endAll(jobId, "cancelled", "");
+  }
+
+  private update(jobId: string, take: number | null, change: (piece: Piece) => Piece): void {
+    for (const piece of this.store.pieces.values()) {
+      if (piece.job === jobId && (take === null || piece.take === take) && isGoing(piece)) this.store.put(change(piece));
+    }
+  }
+
+  private async finish(jobId: string, take: api.Take): Promise<void> {
+    const piece = this.store.pieces.get(pieceId(jobId, take.index));
+    if (piece === undefined || piece.status === "done") return;
+    const body = await this.attempt(() => api.notes(jobId, take.index));
+    if (body !== null) this.keep({ ...withNotesBody(piece, body), status: "done", about: take, seed: take.seed });
+  }
+
+  private endAll(jobId: string, status: api.JobStatus, problem: string): void {
+    for (const piece of [...this.store.pieces.values()]) {
+      if (piece.job === jobId && isGoing(piece)) this.keep({ ...piece, status, problem });
+    }
+  }
+
+  async cancel(jobId: string): Promise<void> {
+    await this.attempt(() => api.cancel(jobId));
+  }
+
+  /** Opens what the browser remembers, and follows jobs that had not ended. */
+  async restore(): Promise<void> {
+    const { pieces, edits } = await this.history.load();
+    for (const piece of pieces) this.store.put(isGoing(piece) ? { ...piece, tracks: [], seconds: 0 } : piece);
+    this.store.begin({ ...this.store.document, edits });
+    for (const jobId of this.running) void this.watch(jobId);
+  }
+
+  /** Runs a request; a failure is noted for the banner and gives null. */
+  async attempt<T>(ask: () => Promise<T>): Promise<T | null> {
+    try {
+      const answer = await ask();
+      this.online = true;
+      this.needsKey = false;
+      return answer;
+    } catch (error) {
+      if (!(error instanceof api.ApiError)) throw error;
+      this.note(error);
+      return null;
+    }
+  }
+
+  private note(error: api.ApiError): void {
+    this.needsKey = error.status === 401;
+    this.problem = error.status === 0 ? "" : error.message;
+    if (error.status === 0 && this.online) {
+      this.online = false;
+      void this.reconnect();
+    }
+    this.store.tell();
+  }
+
+  private async reconnect(): Promise<void> {
+    while (!this.online) {
+      await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
+      await this.attempt(() => api.request("/healthz"));
+    }
+    this.store.tell();
+  }
+
+  dismiss(): void {
+    this.problem = "";
+    this.store.tell();
+  }
+}
+
+export function isGoing(piece: Piece): boolean {
+  return piece.status === "queued" || piece.status === "running";
+}
