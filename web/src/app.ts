@@ -2,7 +2,7 @@
 
 import type { History } from "./history";
 import { makeGrid, type Grid } from "./music/grid";
-import { soundEnd, type Piece, type Track } from "./music/piece";
+import { lengthOf, soundEnd, type Piece, type Track } from "./music/piece";
 import type { Edited } from "./music/editing";
 import type { Player } from "./sound/player";
 import type { Store, Strip } from "./store";
@@ -45,7 +45,7 @@ let measured: Measured | null = null;
 export function gridOf(store: Store, piece: Piece): Grid {
   const tracks = store.tracksOf(piece);
   if (measured === null || measured.piece !== piece || measured.tracks !== tracks) {
-    measured = { piece, tracks, grid: makeGrid(piece, Math.max(piece.seconds, soundEnd(tracks))) };
+    measured = { piece, tracks, grid: makeGrid(piece, Math.max(lengthOf(piece), soundEnd(tracks))) };
   }
   return measured.grid;
 }

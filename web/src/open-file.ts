@@ -12,7 +12,7 @@ export async function openFile(app: App, input: HTMLInputElement): Promise<void>
     const music = readMidi(new Uint8Array(await file.arrayBuffer()));
     const piece = {
       ...music, id: `file/${crypto.randomUUID()}`, job: null, take: 0, kind: "file", prompt: file.name.replace(/\.midi?$/i, ""),
-      seed: null, parent: null, created: Date.now(), status: "done" as const, problem: "", seconds: soundEnd(music.tracks), about: null,
+      seed: null, parent: null, created: Date.now(), status: "done" as const, problem: "", seconds: soundEnd(music.tracks), expected: 0, about: null,
     };
     app.store.put(piece);
     app.history.save(piece);

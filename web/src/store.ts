@@ -1,6 +1,6 @@
 /** What the studio knows: the library of pieces, which only grows, and the document, every change of which can be undone. */
 
-import type { Wishes } from "./api";
+import type { Plan, Wishes } from "./api";
 import type { Piece, Track } from "./music/piece";
 
 /** A track's place in the mix; it is kept by the track's index in its piece. */
@@ -60,6 +60,8 @@ export class Store {
   private readonly listeners = new Set<Listener>();
   private scheduled = false;
   readonly pieces = new Map<string, Piece>();
+  /** What the service understood of the prompt as it stands. */
+  plan: Plan | null = null;
 
   constructor(private doc: Document = EMPTY) {}
 

@@ -36,14 +36,19 @@ export class Work {
     if (Object.keys(wishes).length > 0) body.wishes = wishes;
     if (seconds !== null) body.seconds = seconds;
     if (seed !== null) body.seed = seed;
-    await this.start(() => api.compose(body), prompt, null);
+    await this.start(() => api.compose(body), this.blank(prompt));
   }
 
   async edit(piece: Piece, wish: EditWish): Promise<void> {
     await this.start(
       async () => api.edit({ ...wish, source: await this.sourceOf(piece) }),
-      wish.prompt || piece.prompt,
-      piece.id,
+      {
+        ...this.blank(wish.prompt || piece.prompt),
+        parent: piece.id,
+        expected: piece.seconds + (wish.kind === "continue" ? (wish.seconds ?? 0) : 0),
+        tempos: piece.tempos,
+        metres: piece.metres,
+      },
     );
   }
 
@@ -54,7 +59,19 @@ export class Work {
     return { upload: sent.id };
   }
 
-  private async start(ask: () => Promise<api.Job>, prompt: string, parent: string | null): Promise<void> {
+  /** A piece of which nothing has been composed, with the tempo and length that the prompt is understood to want. */
+  private blank(prompt: string): Piece {
+    const { plan, document } = this.store;
+    const tempo = plan?.wishes.tempo;
+    const asked = document.seconds ?? plan?.seconds;
+    return {
+      id: "", job: null, take: 0, kind: "compose", prompt, seed: null, parent: null, created: Date.now(), status: "queued",
+      problem: "", seconds: 0, expected: typeof asked === "number" ? asked : 0, tempos: tempo === undefined ? [] : [[0, tempo]],
+      metres: [], tracks: [], about: null,
+    };
+  }
+
+  private async start(ask: () => Promise<api.Job>, blank: Piece): Promise<void> {
     this.asking = true;
     this.problem = "";
     this.store.tell();
@@ -62,22 +79,18 @@ export class Work {
     this.asking = false;
     this.store.tell();
     if (job === null) return;
-    this.place(job, prompt, parent);
+    this.place(job, blank);
     this.store.change({ shown: pieceId(job.id, 0), bars: null, track: null, notes: [] });
     await this.watch(job.id);
   }
 
   /** Puts a place for each take of a job into the library. */
-  private place(job: api.Job, prompt: string, parent: string | null): void {
+  private place(job: api.Job, blank: Piece): void {
     const takes = Math.max(1, Number(job.request["takes"] ?? 1));
     const seed = Number(job.request["seed"]);
     for (let take = 0; take < takes; take++) {
-      this.keep({
-        id: pieceId(job.id, take), job: job.id, take, kind: job.kind, prompt, parent,
-        seed: Number.isFinite(seed) ? seed + take : null,
-        created: Date.now(), status: job.status, problem: "", seconds: 0,
-        tempos: [], metres: [], tracks: [], about: null,
-      });
+      const drawn = Number.isFinite(seed) ? seed + take : null;
+      this.keep({ ...blank, id: pieceId(job.id, take), job: job.id, take, kind: job.kind, seed: drawn });
     }
   }
 
@@ -100,7 +113,11 @@ export class Work {
 
   private take(jobId: string, event: JobEvent): void {
     this.online = true;
-    if (event.event === "state") this.update(jobId, null, (piece) => ({ ...piece, status: event.status }));
+    if (event.event === "state") {
+      // the events for the end of a job bring more than its state
+      const status = event.status === "queued" ? "queued" : "running";
+      this.update(jobId, null, (piece) => ({ ...piece, status }));
+    }
     else if (event.event === "notes") {
       this.update(jobId, event.take, (piece) => ({ ...withStreamed(piece, event.notes), status: "running" }));
     } else if (event.event === "take") void this.finish(jobId, event.take);

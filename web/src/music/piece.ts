@@ -28,6 +28,8 @@ export interface Piece {
   readonly status: JobStatus;
   readonly problem: string;
   readonly seconds: number;
+  /** How long a piece in the making will be, as far as is known. */
+  readonly expected: number;
   readonly tempos: readonly (readonly [number, number])[];
   readonly metres: readonly (readonly [number, number, number])[];
   readonly tracks: readonly Track[];
@@ -40,6 +42,11 @@ export function pieceId(job: string, take: number): string {
 
 export function noteCount(tracks: readonly Track[]): number {
   return tracks.reduce((sum, track) => sum + track.notes.length, 0);
+}
+
+/** How long a piece is, or is going to be. */
+export function lengthOf(piece: Piece): number {
+  return piece.status === "queued" || piece.status === "running" ? Math.max(piece.expected, piece.seconds) : piece.seconds;
 }
 
 /** Where the last note ends, in seconds. */

@@ -4,7 +4,7 @@ import type { Grid } from "../music/grid";
 import type { Note, Track } from "../music/piece";
 import { firstFrom } from "../sound/player";
 import type { Document } from "../store";
-import { colour, trackColour } from "../view/theme";
+import { colour, instrumentColour } from "../view/theme";
 import { KEYS_WIDTH, pitchOf, RULER_HEIGHT, secondsOf, xOf, yOf, type Viewport } from "./viewport";
 
 export interface Scene {
@@ -21,12 +21,11 @@ export interface Scene {
 
 interface Palette {
   lane: string; blackLane: string; line: string; beat: string; bar: string; text: string; keys: string; blackKey: string;
-  ruler: string; select: string; chosen: string; tracks: string[][];
+  ruler: string; select: string; chosen: string; shades: Map<number, string[]>;
 }
 
 const BLACK = new Set([1, 3, 6, 8, 10]);
 const STRENGTHS = 6;
-const COLOURED_TRACKS = 24;
 /** Bar lines nearer than this many pixels are left out. */
 const NEAREST_BARS = 22;
 const NEAREST_BEATS = 14;
@@ -44,8 +43,7 @@ function colours(): Palette {
     lane: colour("--roll"), blackLane: colour("--roll-black"), line: colour("--roll-line"), beat: colour("--roll-beat"),
     bar: colour("--roll-bar"), text: colour("--muted"), keys: colour("--key"), blackKey: colour("--key-black"),
     ruler: colour("--panel"), select: colour("--select"), chosen: colour("--ink"),
-    tracks: Array.from({ length: COLOURED_TRACKS }, (_, track) =>
-      Array.from({ length: STRENGTHS }, (_, at) => trackColour(track, at / (STRENGTHS - 1)))),
+    shades: new Map(),
   };
   return palette;
 }
@@ -128,13 +126,21 @@ function drawNotes(context: CanvasRenderingContext2D, scene: Scene): void {
   const order = scene.tracks.map((_, track) => track).filter((track) => track !== scene.active);
   if (scene.active !== null && scene.active < scene.tracks.length) order.push(scene.active);
   for (const track of order) {
-    const notes = scene.tracks[track]?.notes ?? [];
+    const { notes, instrument } = scene.tracks[track] ?? { notes: [], instrument: 0 };
     const quiet = (scene.levels[track] ?? 1) === 0;
     context.globalAlpha = quiet ? 0.16 : scene.active === null || scene.active === track ? 1 : 0.45;
-    drawTrack(context, scene, notes, colours().tracks[track % COLOURED_TRACKS] ?? []);
+    drawTrack(context, scene, notes, shadesOf(instrument));
   }
   context.globalAlpha = 1;
   drawSelected(context, scene);
+}
+
+/** An instrument's colours, from the softest note to the loudest. */
+function shadesOf(instrument: number): string[] {
+  const { shades } = colours();
+  const made = shades.get(instrument) ?? Array.from({ length: STRENGTHS }, (_, at) => instrumentColour(instrument, at / (STRENGTHS - 1)));
+  shades.set(instrument, made);
+  return made;
 }
 
 function drawTrack(context: CanvasRenderingContext2D, { view }: Scene, notes: readonly Note[], shades: string[]): void {

@@ -1,7 +1,7 @@
 /** The piano roll: two canvases, one for the music and one for the playhead, drawn only when something has changed. */
 
 import { gridOf, levels, type App } from "../app";
-import { noteCount, type Piece } from "../music/piece";
+import { lengthOf, noteCount, type Piece } from "../music/piece";
 import { h } from "../view/dom";
 import { colour, theme } from "../view/theme";
 import { isGoing } from "../work";
@@ -62,7 +62,7 @@ export function makeRoll(app: App): Roll {
   const paint = (): void => {
     scheduled = false;
     const piece = app.store.shown;
-    if (fitted && piece !== null) view = fit(view, app.store.tracksOf(piece), expectedSeconds(app, piece));
+    if (fitted) view = piece === null ? fit(view, [], 0) : fit(view, app.store.tracksOf(piece), lengthOf(piece));
     const context = music.getContext("2d", { alpha: false });
     if (context !== null) drawRoll(context, sceneOf(app, piece, view, marquee));
     lastHead = -1;
@@ -135,12 +135,6 @@ export function makeRoll(app: App): Roll {
       invalidate();
     },
   };
-}
-
-/** How long a piece in the making will be, as far as is known. */
-function expectedSeconds(app: App, piece: Piece): number {
-  const asked = app.store.document.seconds;
-  return isGoing(piece) && piece.kind === "compose" && typeof asked === "number" ? asked : piece.seconds;
 }
 
 function sceneOf(app: App, piece: Piece | null, view: Viewport, marquee: Scene["marquee"]): Scene {

@@ -39,7 +39,7 @@ interface Chip {
 }
 
 export function makeChips(app: App): { element: HTMLElement; render(): void } {
-  let plan: api.Plan | null = null;
+  const { store } = app;
   let problem = "";
   let asked = "";
   let asking: AbortController | null = null;
@@ -55,12 +55,12 @@ export function makeChips(app: App): { element: HTMLElement; render(): void } {
   const ask = async (): Promise<void> => {
     asking?.abort();
     const mine = (asking = new AbortController());
-    const { prompt, wishes, seconds } = app.store.document;
-    if (prompt.trim() === "") [plan, problem] = [null, ""];
+    const { prompt, wishes, seconds } = store.document;
+    if (prompt.trim() === "") [store.plan, problem] = [null, ""];
     else {
       try {
         const body: api.Composition = seconds === null ? { prompt, wishes } : { prompt, wishes, seconds };
-        [plan, problem] = [await api.plan(body, mine.signal), ""];
+        [store.plan, problem] = [await api.plan(body, mine.signal), ""];
       } catch (error) {
         if (mine.signal.aborted) return;
         if (!(error instanceof api.ApiError)) throw error;
@@ -71,14 +71,14 @@ export function makeChips(app: App): { element: HTMLElement; render(): void } {
   };
 
   const render = (): void => {
-    const { prompt, wishes, seconds } = app.store.document;
+    const { prompt, wishes, seconds } = store.document;
     const question = JSON.stringify([prompt, wishes, seconds]);
     if (question !== asked) {
       asked = question;
       window.clearTimeout(timer);
       timer = window.setTimeout(() => void ask(), PAUSE_MS);
     }
-    for (const chip of chips) show(chip, ownValue(app, chip.field.name), understood(plan, chip.field.name), all);
+    for (const chip of chips) show(chip, ownValue(app, chip.field.name), understood(store.plan, chip.field.name), all);
     more.textContent = all ? "fewer wishes" : "more wishes …";
     note.textContent = problem;
     note.hidden = problem === "";

@@ -5,7 +5,7 @@ import { DRUMS, FAMILY_LIST } from "../music/instruments";
 import type { Piece, Track } from "../music/piece";
 import { dragStem } from "./downloads";
 import { h, icon, whenChanged } from "./dom";
-import { theme, trackColour } from "./theme";
+import { instrumentColour, theme } from "./theme";
 
 interface Row {
   readonly element: HTMLElement;
@@ -62,7 +62,7 @@ function makeRow(app: App, track: number): Row {
     render: (piece, { name: text, instrument }) => {
       const strip = store.strip(piece, track);
       const chosen = store.document.track === track;
-      colour.style.background = trackColour(track, 0.7);
+      colour.style.background = instrumentColour(instrument, 0.7);
       colour.dataset["theme"] = theme();
       name.textContent = text;
       element.classList.toggle("chosen", chosen);

@@ -1,10 +1,10 @@
 /** The takes of one request side by side, each a small picture that fills as it is composed. */
 
 import type { App } from "../app";
-import { noteCount, type Piece, type Track } from "../music/piece";
+import { lengthOf, noteCount, type Piece, type Track } from "../music/piece";
 import { isGoing } from "../work";
 import { clock, h, iconButton } from "./dom";
-import { theme, trackColour } from "./theme";
+import { instrumentColour, theme } from "./theme";
 
 const WIDTH = 220;
 const HEIGHT = 48;
@@ -26,8 +26,7 @@ export function makeTakes(app: App): { element: HTMLElement; render(): void } {
       const siblings = shown === null ? [] : [...store.pieces.values()].filter((piece) => isSibling(piece, shown));
       const ids = new Set(siblings.map((piece) => piece.id));
       for (const [id, card] of cards) if (!ids.has(id)) card.element.remove(), cards.delete(id);
-      const asked = typeof store.document.seconds === "number" ? store.document.seconds : 0;
-      const longest = Math.max(4, siblings.some(isGoing) ? asked : 0, ...siblings.map((piece) => piece.seconds));
+      const longest = Math.max(4, ...siblings.map(lengthOf));
       for (const piece of siblings) {
         const card = cards.get(piece.id) ?? makeCard(app, piece.id);
         if (!cards.has(piece.id)) cards.set(piece.id, card), element.append(card.element);
@@ -97,10 +96,10 @@ function draw(canvas: HTMLCanvasElement, tracks: readonly Track[], seconds: numb
   const low = pitches.reduce((least, pitch) => Math.min(least, pitch), 60) - 2;
   const high = pitches.reduce((most, pitch) => Math.max(most, pitch), 72) + 2;
   const [perSecond, perPitch] = [canvas.width / seconds, canvas.height / (high - low)];
-  tracks.forEach((track, at) => {
-    context.fillStyle = trackColour(at, 0.7);
+  for (const track of tracks) {
+    context.fillStyle = instrumentColour(track.instrument, 0.7);
     for (const { start, duration, pitch } of track.notes) {
       context.fillRect(start * perSecond, (high - pitch) * perPitch, Math.max(2, duration * perSecond - 1), Math.max(2.5, perPitch));
     }
-  });
+  }
 }

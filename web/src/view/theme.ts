@@ -1,8 +1,10 @@
 /** Light and dark: which one is on, and the colours that canvases draw with. */
 
 const NAME = "midi-llm.theme";
-/** Hues of the tracks, in the order of the tracks, far apart from neighbour to neighbour. */
-const HUES = [250, 45, 165, 330, 95, 205, 15, 295, 130, 70];
+/** Hues of the 16 General MIDI families, and of drums: an instrument has the same colour in every take. */
+const HUES = [252, 200, 320, 120, 45, 165, 150, 85, 350, 220, 290, 275, 305, 65, 20, 180, 95];
+/** Degrees of hue from one program of a family to the next. */
+const STEP = 3.5;
 
 export type Theme = "light" | "dark";
 
@@ -24,9 +26,9 @@ export function switchTheme(): void {
   localStorage.setItem(NAME, other);
 }
 
-/** A track's colour; `strength` 0-1 is the velocity, or 1. */
-export function trackColour(track: number, strength = 1): string {
-  const hue = HUES[track % HUES.length] ?? 0;
+/** An instrument's colour; `strength` 0-1 is the velocity, or 1. */
+export function instrumentColour(instrument: number, strength = 1): string {
+  const hue = (HUES[instrument >> 3] ?? 0) + (instrument % 8) * STEP;
   const lightness = theme() === "dark" ? 0.62 + 0.16 * strength : 0.72 - 0.16 * strength;
   return `oklch(${lightness.toFixed(2)} ${theme() === "dark" ? 0.13 : 0.15} ${hue})`;
 }
