@@ -87,3 +87,15 @@ export function withStreamed(piece: Piece, streamed: readonly StreamedNote[]): P
 export function byStart(left: Note, right: Note): number {
   return left.start - right.start || left.pitch - right.pitch;
 }
+
+/** Index of the first note that starts at a time or later; the notes are in order of their starts. */
+export function firstFrom(notes: readonly Note[], seconds: number): number {
+  let low = 0;
+  let high = notes.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((notes[middle]?.start ?? 0) < seconds) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

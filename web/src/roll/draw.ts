@@ -1,8 +1,7 @@
 /** Draws the roll on a canvas: lanes, bar lines, notes, keys and ruler. */
 
 import type { Grid } from "../music/grid";
-import type { Note, Track } from "../music/piece";
-import { firstFrom } from "../sound/player";
+import { firstFrom, type Note, type Track } from "../music/piece";
 import type { Document } from "../store";
 import { colour, instrumentColour } from "../view/theme";
 import { KEYS_WIDTH, pitchOf, RULER_HEIGHT, secondsOf, xOf, yOf, type Viewport } from "./viewport";

@@ -1,7 +1,7 @@
 /** The transport: plays tracks from a position, a little ahead of the clock, and says where it is. */
 
 import { request } from "../api";
-import type { Note } from "../music/piece";
+import { firstFrom, type Note } from "../music/piece";
 import { openFont } from "./font";
 import { LightSound } from "./light";
 import type { Sound } from "./sound";
@@ -158,16 +158,4 @@ async function loadFont(context: AudioContext): Promise<Sound | null> {
 
 function wait(milliseconds: number): Promise<null> {
   return new Promise((resolve) => setTimeout(() => resolve(null), milliseconds));
-}
-
-/** Index of the first note that starts at a time or later; the notes are in order of their starts. */
-export function firstFrom(notes: readonly Note[], seconds: number): number {
-  let low = 0;
-  let high = notes.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((notes[middle]?.start ?? 0) < seconds) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

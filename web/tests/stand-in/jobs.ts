@@ -23,7 +23,7 @@ export class Jobs {
   start(kind: string, request: Asked, parent: Job["parent"]): Job {
     const id = `job${++this.count}`;
     const takes = Number(request["takes"] ?? 1);
-    const bars = /huge/.test(String(request["prompt"])) ? 126 : PLAIN_BARS;
+    const bars = /huge/.test(String(request["prompt"])) ? 136 : PLAIN_BARS;
     const seed = Number(request["seed"] ?? 1000 + this.count);
     const job: Job = {
       id, kind, status: "running", created: new Date().toISOString(), request: { ...request, takes, seed }, parent, takes: [], position: null, problem: null,
