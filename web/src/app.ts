@@ -5,7 +5,7 @@ import { makeGrid, type Grid } from "./music/grid";
 import { lengthOf, soundEnd, type Piece, type Track } from "./music/piece";
 import type { Edited } from "./music/editing";
 import type { Player } from "./sound/player";
-import type { Store, Strip } from "./store";
+import { stripKey, type Store, type Strip } from "./store";
 import type { Work } from "./work";
 
 export interface App {
@@ -18,7 +18,7 @@ export interface App {
 export function changeStrip(app: App, piece: Piece, track: number, patch: Partial<Strip>, label = ""): void {
   const { mixes } = app.store.document;
   const strip = { ...app.store.strip(piece, track), ...patch };
-  app.store.change({ mixes: { ...mixes, [piece.id]: { ...mixes[piece.id], [track]: strip } } }, label);
+  app.store.change({ mixes: { ...mixes, [piece.id]: { ...mixes[piece.id], [stripKey(piece, track)]: strip } } }, label);
 }
 
 /** Makes edited notes the piece's own; a step that can be undone. */

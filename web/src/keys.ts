@@ -19,7 +19,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { keys: "+, −, 0", does: "zoom in, out, show all" },
   { keys: "1 … 8", does: "show a take" },
   { keys: "M, L", does: "mute, solo the selected track" },
-  { keys: "Tab of the roll: ↑ ↓", does: "selected notes a semitone (Shift: an octave)" },
+  { keys: "↑ ↓", does: "selected notes a semitone (Shift: an octave)" },
   { keys: "← →", does: "selected notes a sixteenth; none selected: the playhead a bar" },
   { keys: "Delete", does: "delete the selected notes" },
   { keys: "Ctrl+A, Esc", does: "select all notes of the track, nothing" },

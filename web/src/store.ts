@@ -3,7 +3,7 @@
 import type { Plan, Wishes } from "./api";
 import type { Piece, Track } from "./music/piece";
 
-/** A track's place in the mix; it is kept by the track's index in its piece. */
+/** A track's place in the mix. */
 export interface Strip {
   readonly mute: boolean;
   readonly solo: boolean;
@@ -25,7 +25,8 @@ export interface Document {
   readonly shown: string | null;
   /** Tracks that were edited by hand, by piece. */
   readonly edits: Readonly<Record<string, readonly Track[]>>;
-  readonly mixes: Readonly<Record<string, Readonly<Record<number, Strip>>>>;
+  /** By piece, then by `stripKey`. */
+  readonly mixes: Readonly<Record<string, Readonly<Record<string, Strip>>>>;
   /** First and last selected bar, from 0. */
   readonly bars: readonly [number, number] | null;
   readonly track: number | null;
@@ -134,8 +135,14 @@ export class Store {
     return this.doc.edits[piece.id] ?? piece.tracks;
   }
 
+  /** A piece takes over the mix of the one that it was made from. */
   strip(piece: Piece, track: number): Strip {
-    return this.doc.mixes[piece.id]?.[track] ?? PLAIN_STRIP;
+    const key = stripKey(piece, track);
+    for (let at: Piece | undefined = piece; at !== undefined; at = this.pieces.get(at.parent ?? "")) {
+      const strip = this.doc.mixes[at.id]?.[key];
+      if (strip !== undefined) return strip;
+    }
+    return PLAIN_STRIP;
   }
 
   isEdited(piece: Piece): boolean {
@@ -155,6 +162,13 @@ export class Store {
       for (const listener of this.listeners) listener();
     });
   }
+}
+
+/** What a track is known by in the mix: its composed instrument, and the how-manieth of that it is. */
+export function stripKey(piece: Piece, track: number): string {
+  const instrument = piece.tracks[track]?.instrument;
+  const before = piece.tracks.slice(0, track).filter((one) => one.instrument === instrument).length;
+  return `${instrument}/${before}`;
 }
 
 function schedule(work: () => void): void {

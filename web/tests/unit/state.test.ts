@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readMessage } from "../../src/events";
 import { lengthOf, noteCount, withStreamed, type Piece } from "../../src/music/piece";
-import { Store } from "../../src/store";
+import { PLAIN_STRIP, Store, stripKey } from "../../src/store";
 import { grow } from "../../src/view/tree";
 
 function piece(job: string, take = 0, parent: string | null = null, created = 0): Piece {
@@ -37,6 +37,15 @@ test("quick changes with one label are one step, selecting is none", () => {
   store.undo();
   assert.equal(store.document.prompt, "");
   assert.equal(store.canUndo, false);
+});
+
+test("a piece takes over the mix of its parent, instrument by instrument", () => {
+  const store = new Store();
+  const parent = withStreamed(piece("a"), [[0, 1, 0, 60, 90], [0, 1, 33, 36, 90]]);
+  const child = withStreamed(piece("b", 0, "a/0"), [[0, 1, 33, 36, 90], [0, 1, 73, 80, 90]]);
+  for (const one of [parent, child]) store.put(one);
+  store.change({ mixes: { "a/0": { [stripKey(parent, 1)]: { ...PLAIN_STRIP, mute: true } } } });
+  assert.deepEqual([store.strip(child, 0).mute, store.strip(child, 1).mute], [true, false]);
 });
 
 test("streamed notes gather in a track for each instrument", () => {
