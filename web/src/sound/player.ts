@@ -141,7 +141,7 @@ export class Player {
     this.sound ??= new LightSound(context);
     this.font ??= loadFont(context);
     const font = await Promise.race([this.font, wait(FONT_WAIT_MS)]);
-    if (font !== null) this.sound = font;
+    if (font !== null && font !== this.sound) [this.sound, this.levels] = [font, []];
     return context;
   }
 }

@@ -78,7 +78,11 @@ export function makeChips(app: App): { element: HTMLElement; render(): void } {
       window.clearTimeout(timer);
       timer = window.setTimeout(() => void ask(), PAUSE_MS);
     }
-    for (const chip of chips) show(chip, ownValue(app, chip.field.name), understood(store.plan, chip.field.name), all);
+    const only = ownValue(app, "only") || understood(store.plan, "only");
+    for (const chip of chips) {
+      const { name } = chip.field;
+      show(chip, ownValue(app, name), understood(store.plan, name), all, name === "with" && only !== "");
+    }
     more.textContent = all ? "fewer wishes" : "more wishes …";
     note.textContent = problem;
     note.hidden = problem === "";
@@ -101,8 +105,9 @@ function makeChip(app: App, field: Field): Chip {
   return { field, element, input };
 }
 
-function show({ field, element, input }: Chip, own: string, read: string, all: boolean): void {
-  element.hidden = !(field.usual || all || own !== "" || read !== "");
+/** `settled`: "only" says all instruments, so "with" has nothing to add. */
+function show({ field, element, input }: Chip, own: string, read: string, all: boolean, settled: boolean): void {
+  element.hidden = !((field.usual && !settled) || all || own !== "" || read !== "");
   element.classList.toggle("own", own !== "");
   element.classList.toggle("read", own === "" && read !== "");
   element.title = own !== "" ? "Set by you" : read !== "" ? "Understood from the prompt" : "No wish: the model decides";

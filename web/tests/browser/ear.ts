@@ -15,7 +15,7 @@ export async function giveEar(page: Page): Promise<void> {
     AudioNode.prototype.connect = function (this: AudioNode, to: AudioNode | AudioParam, ...rest: number[]) {
       if (to instanceof AudioDestinationNode) {
         window.ear ??= new AnalyserNode(to.context, { fftSize: 8192 });
-        connect.call(this, window.ear);
+        connect.call(this, window.ear, ...rest.slice(0, 1));
       }
       return connect.call(this, to, ...rest);
     } as typeof AudioNode.prototype.connect;
@@ -35,7 +35,7 @@ export function loudness(page: Page): Promise<number> {
 
 export async function waitForSound(page: Page): Promise<void> {
   for (let tries = 0; (await loudness(page)) < 0.005; tries++) {
-    if (tries > 60) throw new Error("nothing sounds");
+    if (tries > 200) throw new Error(`nothing sounds: ${await page.innerText(".transport")}`);
     await page.waitForTimeout(50);
   }
 }
