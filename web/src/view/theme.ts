@@ -1,10 +1,12 @@
 /** Light and dark: which one is on, and the colours that canvases draw with. */
 
+import { DRUMS } from "../music/instruments";
+
 const NAME = "midi-llm.theme";
-/** Hues of the 16 General MIDI families, and of drums: an instrument has the same colour in every take. */
-const HUES = [252, 200, 320, 120, 45, 165, 150, 85, 350, 220, 290, 275, 305, 65, 20, 180, 95];
-/** Degrees of hue from one program of a family to the next. */
-const STEP = 3.5;
+/** From one General MIDI program to the next the hue turns by the golden angle: neighbours are far apart. */
+const GOLDEN_ANGLE = 137.508;
+/** The hue of program 0, the piano. */
+const FIRST_HUE = 252;
 
 export type Theme = "light" | "dark";
 
@@ -26,11 +28,13 @@ export function switchTheme(): void {
   localStorage.setItem(NAME, other);
 }
 
-/** An instrument's colour; `strength` 0-1 is the velocity, or 1. */
+/** An instrument's colour, the same in every take; drums are nearly grey. `strength` 0-1 is the velocity. */
 export function instrumentColour(instrument: number, strength = 1): string {
-  const hue = (HUES[instrument >> 3] ?? 0) + (instrument % 8) * STEP;
-  const lightness = theme() === "dark" ? 0.62 + 0.16 * strength : 0.72 - 0.16 * strength;
-  return `oklch(${lightness.toFixed(2)} ${theme() === "dark" ? 0.13 : 0.15} ${hue})`;
+  const dark = theme() === "dark";
+  const lightness = dark ? 0.62 + 0.16 * strength : 0.72 - 0.16 * strength;
+  const chroma = instrument === DRUMS ? 0.035 : dark ? 0.13 : 0.15;
+  const hue = (FIRST_HUE + instrument * GOLDEN_ANGLE) % 360;
+  return `oklch(${lightness.toFixed(2)} ${chroma} ${hue.toFixed(0)})`;
 }
 
 /** The value of a colour of the style sheet, such as "--line". */

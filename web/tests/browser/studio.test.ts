@@ -137,7 +137,7 @@ test("a refused request, a failed job and a lost service are said", async () => 
 
 test("takes can be cancelled", async () => {
   const { page } = await enter();
-  await page.fill("#prompt", "a huge song");
+  await page.fill("#prompt", "a slow song");
   await page.click(".composer .primary");
   await waitForNotes(page, 1);
   await page.locator(".take-cancel").first().click();
@@ -162,6 +162,22 @@ test("a MIDI file can be opened", async () => {
   await page.setInputFiles('input[type="file"]', await file.path());
   await page.locator(".tree-kind", { hasText: "file" }).waitFor();
   await isNotes(page, count);
+});
+
+test("the piece and its stems can be dragged out as MIDI files", async () => {
+  const { page } = await enter();
+  await compose(page, "a song");
+  const dragged = (selector: string): Promise<string> =>
+    page.evaluate((chosen) => {
+      const dataTransfer = new DataTransfer();
+      document.querySelector(chosen)?.dispatchEvent(new DragEvent("dragstart", { dataTransfer }));
+      return dataTransfer.getData("DownloadURL");
+    }, selector);
+  assert.equal(await dragged(".drag-out"), `audio/midi:a-song-1.mid:${service.url}/v1/jobs/job1/takes/0/midi`);
+  const [, name, address] = /^audio\/midi:([^:]+):(.+)$/.exec(await dragged(".grip")) ?? [];
+  assert.equal(name, "a-song-1-acoustic-grand-piano.mid");
+  const bytes = await page.evaluate(async (url) => [...new Uint8Array(await (await fetch(url)).arrayBuffer())], address ?? "");
+  assert.deepEqual(readMidi(Uint8Array.from(bytes)).tracks.map((track) => track.instrument), [0]);
 });
 
 test("everything fits a phone, and every control has a name", async () => {

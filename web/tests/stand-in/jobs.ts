@@ -5,6 +5,7 @@ import { BPM, music } from "./music";
 
 const BATCHES = 20;
 const PAUSE_MS = 45;
+const SLOW_PAUSE_MS = 500;
 const PLAIN_BARS = 16;
 
 export interface Running {
@@ -47,8 +48,9 @@ export class Jobs {
         .flatMap((track) => track.notes.map(([start, duration, pitch, velocity]) => [start, duration, track.instrument, pitch, velocity]))
         .sort((left, right) => (left[0] ?? 0) - (right[0] ?? 0)),
     );
+    const pause = /slow/.test(String(job.request["prompt"])) ? SLOW_PAUSE_MS : PAUSE_MS;
     for (let batch = 0; batch < BATCHES; batch++) {
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      await new Promise((resolve) => setTimeout(resolve, pause));
       if (running.ended) return;
       rows.forEach((all, take) => {
         const notes = all.slice((all.length * batch) / BATCHES, (all.length * (batch + 1)) / BATCHES);
