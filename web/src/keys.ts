@@ -36,7 +36,8 @@ export function listenToKeys(app: App, roll: Roll, help: () => void, focusPrompt
     const target = event.target;
     const typing = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
     if (typing || document.querySelector("dialog[open]") !== null) return;
-    if (event.key === " " && target instanceof HTMLButtonElement) return;
+    // a button that was reached with the keyboard is pressed; one that was clicked leaves the space bar to the transport
+    if (event.key === " " && target instanceof HTMLButtonElement && target.matches(":focus-visible")) return;
     const deed = deedOf(app, event, roll, help, focusPrompt);
     if (deed === null) return;
     event.preventDefault();

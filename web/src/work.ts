@@ -18,6 +18,8 @@ export class Work {
   needsKey = false;
   /** A request has been sent and not been answered yet. */
   asking = false;
+  /** Pieces whose final notes are being fetched. */
+  private readonly finishing = new Set<string>();
 
   constructor(
     private readonly store: Store,
@@ -52,9 +54,10 @@ export class Work {
     );
   }
 
-  /** A take as it is known to the service; one that was edited by hand is uploaded first. */
+  /** A take of a finished job is known to the service; one edited by hand, or whose job goes on, is uploaded first. */
   private async sourceOf(piece: Piece): Promise<api.Source> {
-    if (piece.job !== null && !this.store.isEdited(piece)) return { job: piece.job, take: piece.take };
+    const { job, take } = piece;
+    if (job !== null && !this.store.isEdited(piece) && !this.running.includes(job)) return { job, take };
     const sent = await api.upload(writeMidi({ ...piece, tracks: this.store.tracksOf(piece) }));
     return { upload: sent.id };
   }
@@ -106,6 +109,7 @@ export class Work {
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
       this.note(error);
+      if (error.status === 401) return; // it is followed again with a key
       const gone = error.status === 404 ? "The service does not know this job any more." : error.message;
       this.endAll(jobId, "failed", gone);
     }
@@ -121,7 +125,7 @@ export class Work {
     else if (event.event === "notes") {
       this.update(jobId, event.take, (piece) => ({ ...withStreamed(piece, event.notes), status: "running" }));
     } else if (event.event === "take") void this.finish(jobId, event.take);
-    else if (event.event === "done") for (const take of event.job.takes) void this.finish(jobId, take);
+    else if (event.event === "done") void this.finishAll(event.job);
     else if (event.event === "failed") this.endAll(jobId, "failed", api.problemText(event.problem));
     else if (event.event === "cancelled") this.endAll(jobId, "cancelled", "");
   }
@@ -134,9 +138,20 @@ export class Work {
 
   private async finish(jobId: string, take: api.Take): Promise<void> {
     const piece = this.store.pieces.get(pieceId(jobId, take.index));
-    if (piece === undefined || piece.status === "done") return;
+    if (piece === undefined || piece.status === "done" || this.finishing.has(piece.id)) return;
+    this.finishing.add(piece.id);
     const body = await this.attempt(() => api.notes(jobId, take.index));
+    this.finishing.delete(piece.id);
     if (body !== null) this.keep({ ...withNotesBody(piece, body), status: "done", about: take, seed: take.seed });
+  }
+
+  /** The end of a job; a take that it does not have (fewer were kept) will not come any more. */
+  private async finishAll(job: api.Job): Promise<void> {
+    await Promise.all(job.takes.map((take) => this.finish(job.id, take)));
+    const kept = new Set(job.takes.map((take) => take.index));
+    for (const piece of [...this.store.pieces.values()]) {
+      if (piece.job === job.id && isGoing(piece) && !kept.has(piece.take)) this.keep({ ...piece, status: "cancelled" });
+    }
   }
 
   private endAll(jobId: string, status: api.JobStatus, problem: string): void {

@@ -146,22 +146,35 @@ function drawTrack(context: CanvasRenderingContext2D, { view }: Scene, notes: re
   const until = secondsOf(view, view.width);
   const height = Math.max(2, view.perPitch - 1);
   const rounded = view.perPitch >= 7 && notes.length < ROUNDED_NOTES;
-  const last = firstFrom(notes, until);
-  let style = "";
-  for (let at = 0; at < last; at++) {
-    const note = notes[at];
-    if (note === undefined || note.start + note.duration < view.left) continue;
-    const shade = shades[Math.round((note.velocity / 127) * (STRENGTHS - 1))] ?? "";
-    if (shade !== style) context.fillStyle = style = shade;
-    const [x, y] = [xOf(view, note.start), yOf(view, note.pitch)];
-    if (y < RULER_HEIGHT - height || y > view.height) continue;
-    const width = Math.max(2, note.duration * view.perSecond - 1);
-    if (rounded && width > 4) {
-      context.beginPath();
-      context.roundRect(x, y, width, height, 2.5);
-      context.fill();
-    } else context.fillRect(x, y, width, height);
+  byStrength(notes).forEach((group, strength) => {
+    context.fillStyle = shades[strength] ?? "";
+    const last = firstFrom(group, until);
+    for (let at = 0; at < last; at++) {
+      const note = group[at];
+      if (note === undefined || note.start + note.duration < view.left) continue;
+      const [x, y] = [xOf(view, note.start), yOf(view, note.pitch)];
+      if (y < RULER_HEIGHT - height || y > view.height) continue;
+      const width = Math.max(2, note.duration * view.perSecond - 1);
+      if (rounded && width > 4) {
+        context.beginPath();
+        context.roundRect(x, y, width, height, 2.5);
+        context.fill();
+      } else context.fillRect(x, y, width, height);
+    }
+  });
+}
+
+const groups = new WeakMap<readonly Note[], Note[][]>();
+
+/** A track's notes by loudness, softest first: the colour of the canvas changes once a group, not once a note. */
+function byStrength(notes: readonly Note[]): Note[][] {
+  let made = groups.get(notes);
+  if (made === undefined) {
+    made = Array.from({ length: STRENGTHS }, () => []);
+    for (const note of notes) made[Math.round((note.velocity / 127) * (STRENGTHS - 1))]?.push(note);
+    groups.set(notes, made);
   }
+  return made;
 }
 
 function drawSelected(context: CanvasRenderingContext2D, { view, tracks, selected }: Scene): void {

@@ -27,6 +27,7 @@ interface Gesture {
 const CLICK_PIXELS = 4;
 const NEW_VELOCITY = 90;
 const WHEEL_ZOOM = 0.0022;
+const LINE_PIXELS = 16;
 
 export function listen(host: Host): void {
   const { canvas } = host;
@@ -218,11 +219,13 @@ function add(host: Host, x: number, y: number): void {
 function wheel(host: Host, event: WheelEvent): void {
   event.preventDefault();
   const view = host.view();
-  const factor = Math.exp(-event.deltaY * WHEEL_ZOOM);
+  const unit = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE_PIXELS : 1;
+  const [deltaX, deltaY] = [event.deltaX * unit, event.deltaY * unit];
+  const factor = Math.exp(-deltaY * WHEEL_ZOOM);
   if (event.ctrlKey || event.metaKey) host.setView(zoomTime(view, factor, event.offsetX, endOf(host)));
   else if (event.altKey) host.setView(zoomPitch(view, factor, event.offsetY, endOf(host)));
-  else if (event.shiftKey) host.setView(scroll(view, event.deltaY, 0, endOf(host)));
-  else host.setView(scroll(view, event.deltaX, event.deltaY, endOf(host)));
+  else if (event.shiftKey) host.setView(scroll(view, deltaY, 0, endOf(host)));
+  else host.setView(scroll(view, deltaX, deltaY, endOf(host)));
 }
 
 function hover(host: Host, event: PointerEvent): void {

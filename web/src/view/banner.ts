@@ -13,8 +13,7 @@ export function makeBanner(app: App): { element: HTMLElement; render(): void } {
   keyForm.onsubmit = (event) => {
     event.preventDefault();
     setApiKey(key.value.trim());
-    work.needsKey = false;
-    work.dismiss();
+    location.reload();
   };
   const close = iconButton("close", "Dismiss", () => work.dismiss());
   const element = h("div", { className: "banner" }, text, keyForm, close);

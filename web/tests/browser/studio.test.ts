@@ -96,6 +96,16 @@ test("a piece edited by hand is uploaded before it is worked on", async () => {
   assert.equal(readMidi(new Uint8Array(service.uploads[0] ?? [])).tracks[0]?.instrument, 11);
 });
 
+test("a take is worked on while another one of its job is still being composed", async () => {
+  const { page } = await enter();
+  await compose(page, "a slow and uneven song");
+  assert.equal(await page.locator('.take[data-status="running"]').count(), 1);
+  await page.click('[data-edit="vary"]');
+  await page.click(".rework .primary");
+  await page.waitForFunction(() => document.querySelectorAll(".tree ul .tree-row").length === 1);
+  assert.deepEqual(service.asked.at(-1)?.["source"], { upload: "upload1" });
+});
+
 test("a selected track is replaced", async () => {
   const { page } = await enter();
   await compose(page, "a song");

@@ -50,6 +50,7 @@ export class Jobs {
     );
     const pause = /slow/.test(String(job.request["prompt"])) ? SLOW_PAUSE_MS : PAUSE_MS;
     for (let batch = 0; batch < BATCHES; batch++) {
+      if (batch === 2 && /uneven/.test(String(job.request["prompt"]))) finish(running, pieces[0], 0);
       await new Promise((resolve) => setTimeout(resolve, pause));
       if (running.ended) return;
       rows.forEach((all, take) => {
@@ -58,11 +59,7 @@ export class Jobs {
         tell(running, "progress", { take, seconds: notes.at(-1)?.[0] ?? 0, notes: (all.length * (batch + 1)) / BATCHES });
       });
     }
-    pieces.forEach((piece, index) => {
-      const take = takeOf(piece, index, Number(job.request["seed"]) + index);
-      job.takes.push(take);
-      tell(running, "take", { take });
-    });
+    pieces.forEach((piece, index) => finish(running, piece, index));
     end(running, "done", { job: { ...job, status: "done" } });
   }
 
@@ -76,6 +73,15 @@ export class Jobs {
 function tell(running: Running, event: string, data: object): void {
   running.events.push({ event, data });
   for (const wake of running.wake) wake();
+}
+
+/** Ends one take, once. */
+function finish(running: Running, piece: NotesBody | undefined, index: number): void {
+  const { job } = running;
+  if (piece === undefined || job.takes.some((take) => take.index === index)) return;
+  const take = takeOf(piece, index, Number(job.request["seed"]) + index);
+  job.takes.push(take);
+  tell(running, "take", { take });
 }
 
 function end(running: Running, status: "done" | "failed" | "cancelled", data: object): void {
