@@ -145,6 +145,20 @@ test("a refused request, a failed job and a lost service are said", async () => 
   await page.locator(".banner").waitFor({ state: "hidden" });
 });
 
+test("a key is asked for where the service wants one", async () => {
+  await service.close();
+  service = await standIn({ font: false, key: "open sesame" });
+  const { page } = await enter();
+  await page.fill("#prompt", "a song");
+  await page.click(".composer .primary");
+  await page.fill('.banner [aria-label="API key"]', "open sesame");
+  await page.keyboard.press("Enter");
+  await page.waitForLoadState("load");
+  await page.waitForSelector(".composer");
+  await compose(page, "a song");
+  assert.equal(await page.locator(".banner").isVisible(), false);
+});
+
 test("takes can be cancelled", async () => {
   const { page } = await enter();
   await page.fill("#prompt", "a slow song");

@@ -26,9 +26,9 @@ export interface StandIn {
   close(): Promise<void>;
 }
 
-/** `font` false: the service has no sound font. Port 0 takes a free one. */
-export async function standIn({ port = 0, font = true }: { port?: number; font?: boolean } = {}): Promise<StandIn> {
-  const state = { jobs: new Jobs(), asked: [] as Record<string, unknown>[], uploads: [] as Buffer[], font };
+/** `font` false: the service has no sound font; `key`: what it asks for. Port 0 takes a free one. */
+export async function standIn({ port = 0, font = true, key = "" }: { port?: number; font?: boolean; key?: string } = {}): Promise<StandIn> {
+  const state = { jobs: new Jobs(), asked: [] as Record<string, unknown>[], uploads: [] as Buffer[], font, key };
   const server = createServer((request, response) => void answer(state, request, response));
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   const address = server.address();
@@ -40,7 +40,7 @@ export async function standIn({ port = 0, font = true }: { port?: number; font?:
   return { server, url, jobs: state.jobs, asked: state.asked, uploads: state.uploads, close };
 }
 
-type State = Pick<StandIn, "jobs" | "asked" | "uploads"> & { font: boolean };
+type State = Pick<StandIn, "jobs" | "asked" | "uploads"> & { font: boolean; key: string };
 
 async function answer(state: State, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = new URL(request.url ?? "/", "http://stand-in").pathname;
@@ -48,6 +48,7 @@ async function answer(state: State, request: IncomingMessage, response: ServerRe
   const job = state.jobs.all.get(id ?? "");
   if (path === "/healthz") return json(response, 200, { status: "ok" });
   if (!path.startsWith("/v1/")) return page(response, path);
+  if (state.key !== "" && request.headers.authorization !== `Bearer ${state.key}`) return problem(response, 401, "An API key is needed.");
   if (what === "soundfont") return soundFont(state, response);
   if (what === "uploads") {
     state.uploads.push(await bodyOf(request));
