@@ -16,7 +16,8 @@ export interface Wishes {
 export interface Plan {
   seconds: number | null;
   text: string;
-  wishes: Wishes;
+  /** Null, or not there: no such wish. */
+  wishes: { [Name in keyof Wishes]?: Wishes[Name] | null };
 }
 export interface Instrument {
   instrument: number;

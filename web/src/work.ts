@@ -19,7 +19,7 @@ export class Work {
   /** A request has been sent and not been answered yet. */
   asking = false;
   /** Pieces whose final notes are being fetched. */
-  private readonly finishing = new Set<string>();
+  private readonly finishing = new Map<string, Promise<void>>();
 
   constructor(
     private readonly store: Store,
@@ -69,7 +69,7 @@ export class Work {
     const asked = document.seconds ?? plan?.seconds;
     return {
       id: "", job: null, take: 0, kind: "compose", prompt, seed: null, parent: null, created: Date.now(), status: "queued",
-      problem: "", seconds: 0, expected: typeof asked === "number" ? asked : 0, tempos: tempo === undefined ? [] : [[0, tempo]],
+      problem: "", seconds: 0, expected: typeof asked === "number" ? asked : 0, tempos: typeof tempo === "number" ? [[0, tempo]] : [],
       metres: [], tracks: [], about: null,
     };
   }
@@ -121,8 +121,7 @@ export class Work {
       // the events for the end of a job bring more than its state
       const status = event.status === "queued" ? "queued" : "running";
       this.update(jobId, null, (piece) => ({ ...piece, status }));
-    }
-    else if (event.event === "notes") {
+    } else if (event.event === "notes") {
       this.update(jobId, event.take, (piece) => ({ ...withStreamed(piece, event.notes), status: "running" }));
     } else if (event.event === "take") void this.finish(jobId, event.take);
     else if (event.event === "done") void this.finishAll(event.job);
@@ -137,11 +136,19 @@ export class Work {
   }
 
   private async finish(jobId: string, take: api.Take): Promise<void> {
+    const id = pieceId(jobId, take.index);
+    await this.finishing.get(id);
+    const fetching = this.fetchNotes(jobId, take);
+    this.finishing.set(id, fetching);
+    await fetching;
+    this.finishing.delete(id);
+  }
+
+  /** The final notes of a take; where the service has them only after the whole job, the end of it asks again. */
+  private async fetchNotes(jobId: string, take: api.Take): Promise<void> {
     const piece = this.store.pieces.get(pieceId(jobId, take.index));
-    if (piece === undefined || piece.status === "done" || this.finishing.has(piece.id)) return;
-    this.finishing.add(piece.id);
-    const body = await this.attempt(() => api.notes(jobId, take.index));
-    this.finishing.delete(piece.id);
+    if (piece === undefined || piece.status === "done") return;
+    const body = await this.attempt(() => api.notes(jobId, take.index).catch(unlessUnfinished));
     if (body !== null) this.keep({ ...withNotesBody(piece, body), status: "done", about: take, seed: take.seed });
   }
 
@@ -208,6 +215,11 @@ export class Work {
     this.problem = "";
     this.store.tell();
   }
+}
+
+function unlessUnfinished(error: unknown): null {
+  if (error instanceof api.ApiError && error.status === 409) return null;
+  throw error;
 }
 
 export function isGoing(piece: Piece): boolean {

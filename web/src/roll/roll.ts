@@ -62,7 +62,8 @@ export function makeRoll(app: App): Roll {
   const paint = (): void => {
     scheduled = false;
     const piece = app.store.shown;
-    if (fitted) view = piece === null ? fit(view, [], 0) : fit(view, app.store.tracksOf(piece), lengthOf(piece));
+    // to the piece as composed: the view must not jump while notes are moved
+    if (fitted) view = fit(view, piece?.tracks ?? [], piece === null ? 0 : lengthOf(piece));
     const context = music.getContext("2d", { alpha: false });
     if (context !== null) drawRoll(context, sceneOf(app, piece, view, marquee));
     lastHead = -1;

@@ -125,6 +125,7 @@ test("wishes set by hand are sent, and can be taken back", async () => {
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => document.querySelectorAll(".tree-row").length === 1);
   assert.deepEqual(service.asked.at(-1)?.["wishes"], { tempo: 96 });
+  assert.equal(service.asked.at(-1)?.["seconds"], undefined, "the length is left to the service");
   await page.locator('.chip[data-wish="tempo"] .icon-button').click();
   await page.waitForSelector('.chip[data-wish="tempo"]:not(.own)');
 });
