@@ -62,15 +62,16 @@ export class Work {
     return { upload: sent.id };
   }
 
-  /** A piece of which nothing has been composed, with the tempo and length that the prompt is understood to want. */
+  /** A piece of which nothing has been composed, with the tempo, metre and length that the prompt is understood to want. */
   private blank(prompt: string): Piece {
     const { plan, document } = this.store;
-    const tempo = plan?.wishes.tempo;
+    const { tempo, metre } = plan?.wishes ?? {};
+    const [beats, unit] = (metre ?? "").split("/").map(Number);
     const asked = document.seconds ?? plan?.seconds;
     return {
       id: "", job: null, take: 0, kind: "compose", prompt, seed: null, parent: null, created: Date.now(), status: "queued",
       problem: "", seconds: 0, expected: typeof asked === "number" ? asked : 0, tempos: typeof tempo === "number" ? [[0, tempo]] : [],
-      metres: [], tracks: [], about: null,
+      metres: beats && unit ? [[0, beats, unit]] : [], tracks: [], about: null,
     };
   }
 
