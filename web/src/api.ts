@@ -171,10 +171,6 @@ export function upload(midi: Uint8Array<ArrayBuffer>): Promise<Upload> {
   return read("/v1/uploads", { method: "POST", headers: { "Content-Type": "audio/midi" }, body: midi });
 }
 
-export function job(id: string): Promise<Job> {
-  return read(`/v1/jobs/${encodeURIComponent(id)}`);
-}
-
 export function cancel(id: string): Promise<Job> {
   return read(`/v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
 }

@@ -10,10 +10,10 @@ export interface Edited {
 
 const LOWEST = 0;
 const HIGHEST = 127;
-export const SHORTEST_S = 0.03;
+const SHORTEST_S = 0.03;
 
 /** Applies `change` to the selected notes; the tracks stay sorted, and the notes selected. */
-export function changeNotes(tracks: readonly Track[], selected: readonly NoteRef[], change: (note: Note) => Note): Edited {
+function changeNotes(tracks: readonly Track[], selected: readonly NoteRef[], change: (note: Note) => Note): Edited {
   const notes: NoteRef[] = [];
   const changed = tracks.map((track, index) => {
     const chosen = new Set(selected.filter(([at]) => at === index).map(([, note]) => note));

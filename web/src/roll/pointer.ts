@@ -238,7 +238,7 @@ function hover(host: Host, event: PointerEvent): void {
 }
 
 /** Where the piece ends, for scrolling and zooming. */
-export function endOf(host: Pick<Host, "app" | "piece">): number {
-  const piece = host.app.store.shown;
-  return piece === null ? 8 : (gridOf(host.app.store, piece).bars.at(-1) ?? 8);
+export function endOf({ app }: Pick<Host, "app">): number {
+  const piece = app.store.shown;
+  return piece === null ? 8 : (gridOf(app.store, piece).bars.at(-1) ?? 8);
 }
