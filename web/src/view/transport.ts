@@ -1,0 +1,49 @@
+/** The bar at the bottom: play, stop, the time, what the piece is, what sounds, and the files. */
+
+import { gridOf, type App } from "../app";
+import type { Piece } from "../music/piece";
+import { makeDownloads } from "./downloads";
+import { clock, h, icon, iconButton } from "./dom";
+
+export function makeTransport(app: App): { element: HTMLElement; render(): void } {
+  const { player, store } = app;
+  const play = h("button", { type: "button", className: "play", onclick: () => void player.toggle() });
+  const stop = iconButton("stop", "Stop (back to the start)", () => player.stop());
+  const time = h("output", { className: "time", aria: { label: "Position" } });
+  const facts = h("span", { className: "facts" });
+  const sound = h("span", { className: "sound" });
+  const downloads = makeDownloads(app);
+  const element = h("footer", { className: "transport" }, h("div", { className: "row" }, stop, play, time), facts, sound, downloads.element);
+  let playing: boolean | null = null;
+  const showTime = (): void => {
+    const piece = store.shown;
+    const position = player.position;
+    const bar = piece === null ? "" : `bar ${gridOf(store, piece).barAt(position) + 1} · `;
+    const text = `${bar}${clock(position)} / ${clock(piece?.seconds ?? 0)}`;
+    if (time.textContent !== text) time.textContent = text;
+    if (player.playing) requestAnimationFrame(showTime);
+  };
+  return {
+    element,
+    render: () => {
+      if (playing !== player.playing) {
+        playing = player.playing;
+        play.replaceChildren(icon(playing ? "pause" : "play"));
+        play.setAttribute("aria-label", playing ? "Pause" : "Play");
+        play.title = playing ? "Pause (Space)" : "Play (Space)";
+      }
+      const piece = store.shown;
+      play.disabled = stop.disabled = piece === null || store.tracksOf(piece).length === 0;
+      facts.textContent = piece === null ? "" : describe(piece);
+      sound.textContent = player.soundName;
+      showTime();
+      downloads.render();
+    },
+  };
+}
+
+function describe({ about, seed }: Piece): string {
+  if (about === null) return "";
+  const facts = [`${Math.round(about.tempo)} bpm`, about.metre, about.key, seed === null ? null : `seed ${seed}`];
+  return facts.filter((fact) => fact !== null).join("  ·  ");
+}

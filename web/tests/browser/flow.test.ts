@@ -1,0 +1,104 @@
+/** The whole way: compose, notes before the end, play, mute, infill bars, undo, download. STUDIO_URL: a service to run it on. */
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import type { Browser, Page } from "playwright-core";
+import { standIn, type StandIn } from "../stand-in/server";
+import { notesShown, openBrowser, visit, waitForNotes } from "./browser";
+import { giveEar, waitForSilence, waitForSound } from "./ear";
+
+const PROMPT = "A lively song with piano, bass, strings and clarinet in A minor, 112 bpm";
+const PICTURES = process.env["STUDIO_PICTURES"] === "1" ? fileURLToPath(new URL("../../../docs/images/", import.meta.url)) : mkdtempSync(join(tmpdir(), "studio-"));
+const LARGEST_PICTURE = 300_000;
+
+let browser: Browser;
+let service: StandIn | null = null;
+let url = process.env["STUDIO_URL"] ?? "";
+
+before(async () => {
+  browser = await openBrowser();
+  if (url === "") {
+    service = await standIn();
+    url = service.url;
+  }
+});
+after(async () => {
+  await browser.close();
+  await service?.close();
+});
+
+async function dragOnRuler(page: Page, from: number, to: number): Promise<void> {
+  const box = await page.locator("#roll").boundingBox();
+  assert.ok(box !== null);
+  await page.mouse.move(box.x + box.width * from, box.y + 10);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * to, box.y + 10, { steps: 5 });
+  await page.mouse.up();
+}
+
+async function takeDone(page: Page): Promise<void> {
+  await page.waitForSelector('.take[aria-pressed="true"][data-status="done"]', { timeout: 120_000 });
+}
+
+async function downloaded(page: Page, label: string): Promise<Buffer> {
+  const [file] = await Promise.all([page.waitForEvent("download"), page.locator(".downloads").getByText(label, { exact: true }).click()]);
+  return readFileSync(await file.path());
+}
+
+test("compose, listen, mute, infill, undo, download", { timeout: 300_000 }, async () => {
+  const { page, complaints } = await visit(browser, url);
+  await giveEar(page);
+
+  await page.fill("#prompt", PROMPT);
+  await page.waitForSelector('.chip[data-wish="tempo"].read');
+  assert.equal(await page.inputValue('.chip[data-wish="tempo"] input'), "112");
+  const [answer] = await Promise.all([page.waitForResponse((one) => one.url().endsWith("/v1/compositions")), page.click(".composer .primary")]);
+  const job = (await answer.json()) as { id: string };
+  await page.waitForSelector('.take[aria-pressed="true"][data-status="running"]');
+  await waitForNotes(page, 1);
+  assert.equal(await page.getAttribute('.take[aria-pressed="true"]', "data-status"), "running", "notes are there before the end");
+  const early = await notesShown(page);
+  await takeDone(page);
+  const whole = await notesShown(page);
+  assert.ok(early < whole, `${early} notes early, ${whole} in the end`);
+
+  await page.click(".play");
+  await waitForSound(page);
+  const tracks = await page.locator(".strip").count();
+  for (let track = 0; track < tracks; track++) await page.locator(".strip .mute").nth(track).click();
+  await waitForSilence(page);
+  for (let track = 0; track < tracks; track++) await page.keyboard.press("Control+z");
+  await waitForSound(page);
+  await page.locator(".strip .mute").nth(0).click();
+  await page.waitForSelector('.strip .mute[aria-pressed="true"]');
+
+  await dragOnRuler(page, 0.3, 0.5);
+  await page.waitForSelector(".rework");
+  const picture = join(PICTURES, "studio.png");
+  await page.screenshot({ path: picture });
+  assert.ok(statSync(picture).size <= LARGEST_PICTURE, `${statSync(picture).size} bytes`);
+  const [first, last] = await Promise.all([0, 1].map((at) => page.locator('.rework input[type="number"]').nth(at).inputValue()));
+  const [asked] = await Promise.all([page.waitForRequest((one) => one.url().endsWith("/v1/edits")), page.click(".rework .primary")]);
+  const body = asked.postDataJSON() as { kind: string; bars: [number, number]; source: unknown };
+  assert.deepEqual([body.kind, body.bars, body.source], ["infill", [Number(first), Number(last)], { job: job.id, take: 0 }]);
+  assert.ok(Number(first) > 1 && Number(last) > Number(first));
+  await page.waitForFunction(() => document.querySelectorAll(".tree ul .tree-row").length === 1); // it hangs under the piece
+  await takeDone(page);
+
+  await page.keyboard.press("Control+z");
+  await page.waitForSelector(`.tree > li > .tree-row .pill[aria-pressed="true"]`);
+  assert.equal(await notesShown(page), whole, "undo goes back to the piece before");
+
+  const path = `${url}/v1/jobs/${job.id}/takes/0`;
+  for (const [label, file] of [["MIDI", "midi"], ["MusicXML", "musicxml"], ["WAV", "wav"]] as const) {
+    const told = Buffer.from(await (await fetch(`${path}/${file}`)).arrayBuffer());
+    assert.ok(told.length > 0 && (await downloaded(page, label)).equals(told), `${label} is what the API says`);
+  }
+  await page.getByRole("button", { name: "Staff" }).click();
+  await page.waitForSelector(".paper svg");
+  assert.deepEqual(complaints, []);
+});
