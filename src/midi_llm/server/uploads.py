@@ -1,0 +1,38 @@
+"""A MIDI file that a stranger sent: read by a process of its own, which may use so much memory and time and no more.
+
+In: bytes. Out: what the file holds, or a `MidiReadError`. Whatever the file does to its reader (reader.py), the service
+goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+
+from midi_llm.errors import MidiReadError
+from midi_llm.music.instruments import instrument_name
+from midi_llm.server import schemas
+from midi_llm.server.reader import READ_SECONDS
+
+AT_ONCE = 2
+
+_readers = threading.BoundedSemaphore(AT_ONCE)
+
+
+def inspect(content: bytes, *, upload: str, name: str) -> schemas.Upload:
+    """What the file `content` holds. Raises `MidiReadError` for all that is no file to work on."""
+    command = [sys.executable, "-P", "-m", "midi_llm.server.reader"]
+    try:
+        with _readers:
+            done = subprocess.run(command, input=content, capture_output=True, timeout=READ_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise MidiReadError(f"the file was not read within {READ_SECONDS} s; it is broken or far too long") from error
+    if done.returncode != 0:
+        raise MidiReadError("the file could not be read: its reader gave up; it is broken or far too long")
+    told = json.loads(done.stdout)
+    if "error" in told:
+        raise MidiReadError(told["error"])
+    instruments = [schemas.Instrument(instrument=one, name=instrument_name(one)) for one in told.pop("instruments")]
+    return schemas.Upload(id=upload, name=name, instruments=instruments, **told)
