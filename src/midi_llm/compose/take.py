@@ -30,7 +30,7 @@ Ending = Literal["own", "asked", "full", "cancelled"]
 (only when the length was left to the model, or when it got stuck); `cancelled`: the caller stopped it."""
 
 LiveNote = tuple[float, float, int, int]
-"""Time and duration in seconds, instrument 0-128, pitch: as drawn. A finished piece may be cut, stretched, transposed."""
+"""Time and duration in seconds, instrument 0-128, pitch: as drawn, before a piece is cut, stretched, transposed."""
 
 LEAST_SECONDS_PER_WINDOW = 2
 """A take whose windows bring less than this on average is stuck; it then ends as `full`."""

@@ -85,19 +85,19 @@ def wishes_said(wishes: Wishes) -> schemas.Wishes:
     ensemble = wishes.ensemble
     named = ", ".join(_name(group[0]) for group in ensemble.named) or None
     pitches = wishes.pitch_classes
-    return schemas.Wishes(
-        tempo=wishes.bpm,
-        key=wishes.key,
-        metre=None if wishes.metre is None else f"{wishes.metre[0]}/{wishes.metre[1]}",
-        bars=wishes.bars,
-        loop=wishes.loop,
-        density=wishes.density,
-        only=None if ensemble.open else named,
-        also=named if ensemble.open else None,
-        without=", ".join(map(_name, sorted(ensemble.ruled_out))) or None,
-        scale=None if pitches is None else " ".join(PITCH_CLASSES[one] for one in sorted(pitches)),
-        ranges=[f"{_name(one)}:{note_name(low)}-{note_name(high)}" for one, low, high in wishes.ranges],
-    )
+    said = {
+        "tempo": wishes.bpm,
+        "key": wishes.key,
+        "metre": None if wishes.metre is None else f"{wishes.metre[0]}/{wishes.metre[1]}",
+        "bars": wishes.bars,
+        "loop": wishes.loop,
+        "density": wishes.density,
+        "with" if ensemble.open else "only": named,
+        "without": ", ".join(map(_name, sorted(ensemble.ruled_out))) or None,
+        "scale": None if pitches is None else " ".join(PITCH_CLASSES[one] for one in sorted(pitches)),
+        "ranges": [f"{_name(one)}:{note_name(low)}-{note_name(high)}" for one, low, high in wishes.ranges],
+    }
+    return schemas.Wishes.model_validate(said)
 
 
 def _name(instrument: int) -> str:

@@ -31,7 +31,14 @@ _log = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 65_536
 UPLOADS = "/v1/uploads"
-MIDI_TYPES = ("audio/midi", "audio/mid", "audio/x-midi", "audio/sp-midi")
+JSON_TYPES = ("application/json",)
+BODY_TYPES = {
+    "/v1/plans": JSON_TYPES,
+    "/v1/compositions": JSON_TYPES,
+    "/v1/edits": JSON_TYPES,
+    UPLOADS: ("audio/midi", "audio/mid", "audio/x-midi", "audio/sp-midi"),
+}
+"""Paths that take a body, and the types it may have; other types need no leave to be sent from other sites."""
 _GUARDED = ("/v1", "/metrics")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -93,7 +100,7 @@ class Gate:
             return str(address)
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         given = (bearer.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")).encode()
-        if not any([hmac.compare_digest(given, key) for key in self._keys]):  # a list: all of them, in equal time
+        if not sum(hmac.compare_digest(given, key) for key in self._keys):  # all of them are compared, in equal time
             raise ServiceError(HTTPStatus.UNAUTHORIZED, "an API key is needed: send it as 'Authorization: Bearer KEY'")
         return hashlib.sha256(given).hexdigest()[:16]
 
@@ -161,8 +168,8 @@ class _Answer:
 
 def _check_type(path: str, content_type: str) -> None:
     found = content_type.partition(";")[0].strip().lower()
-    allowed = MIDI_TYPES if path == UPLOADS else ("application/json",)
-    if path.startswith("/v1/") and found not in allowed:
+    allowed = BODY_TYPES.get(path)
+    if allowed is not None and found not in allowed:
         raise ServiceError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the type of the body is {found!r}; send it as {allowed[0]}"
         )

@@ -6,6 +6,7 @@ In: events of the service. Out: the text that /metrics answers. Every service ha
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -33,7 +34,7 @@ class Metrics:
         self.tokens = Counter("midi_llm_tokens", "Tokens of these notes, rests not counted", registry=self.registry)
         for status in ("queued", "running"):
             gauge = Gauge(f"midi_llm_jobs_{status}", f"Jobs that are {status}", registry=self.registry)
-            gauge.set_function(lambda status=status: count(status))
+            gauge.set_function(partial(count, status))
         self.streams = Gauge("midi_llm_event_streams", "Event streams that are open", registry=self.registry)
 
     def note(self) -> None:

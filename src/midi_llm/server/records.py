@@ -9,23 +9,15 @@ from midi_llm.server import schemas
 from midi_llm.server.feed import Feed
 from midi_llm.server.store import JobRecord
 
+_AS_KEPT = ("id", "kind", "status", "created", "started", "ended", "request", "takes", "position", "problem")
+
 
 def job_of(record: JobRecord) -> schemas.Job:
     """What clients see of a job."""
     source = record.request.get("source", {})
-    return schemas.Job(
-        id=record.id,
-        kind=record.kind,
-        status=record.status,
-        created=record.created,
-        started=record.started,
-        ended=record.ended,
-        request=record.request,
-        parent=None if "job" not in source else schemas.Parent(job=source["job"], take=source.get("take", 0)),
-        takes=[schemas.Take(**facts) for facts in record.takes],
-        position=record.position,
-        problem=None if record.problem is None else schemas.Problem(**record.problem),
-    )
+    kept = {name: getattr(record, name) for name in _AS_KEPT}
+    parent = {"job": source["job"], "take": source.get("take", 0)} if "job" in source else None
+    return schemas.Job.model_validate({**kept, "parent": parent})
 
 
 def request_of(record: JobRecord) -> schemas.Composition | schemas.Edit:

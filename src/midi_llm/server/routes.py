@@ -39,7 +39,7 @@ TakeNumber = Annotated[int, Path(ge=0, le=schemas.MOST_TAKES, description="Count
 def _problem(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Problems that a route may answer, beside those that all may."""
     body = {"model": schemas.Problem, "content": {MEDIA_TYPE: {}}}
-    return {status: body for status in (*statuses, 400, 401, 408, 413, 415, 421, 422, 429, 500, 503, 507)}
+    return dict.fromkeys((*statuses, 400, 401, 408, 413, 415, 421, 422, 429, 500, 503, 507), body)
 
 
 def _file(media_type: str) -> dict[int | str, dict[str, Any]]:

@@ -5,8 +5,10 @@ In: a service and a call for when it listens. Event streams end before the serve
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 from starlette.concurrency import run_in_threadpool
@@ -27,6 +29,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop in order, and with exit code 0; a second Ctrl-C at once."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
         await run_in_threadpool(self._service.stop)
@@ -35,23 +42,32 @@ class _Server(uvicorn.Server):
 
 def serve(service: Service, *, on_listening: Callable[[str], None]) -> None:
     """Serve until stopped; `on_listening` gets the address. Raises `RequestError` where it cannot be had."""
-    settings = service.settings
-    bound = _bind(settings.host, settings.port)
-    host, port = bound.getsockname()[:2]
+    with bind(service.settings.host, service.settings.port) as bound:
+        on_listening(address_of(bound))
+        make_server(service).run(sockets=[bound])
+
+
+def make_server(service: Service) -> uvicorn.Server:
+    """The web server for `service`; run it once."""
     config = uvicorn.Config(
         create_app(service),
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",
         timeout_graceful_shutdown=PATIENCE_SECONDS,
-        backlog=MOST_CONNECTIONS,
     )
-    with bound:
-        on_listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        _Server(config, service).run(sockets=[bound])
+    return _Server(config, service)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def address_of(bound: socket.socket) -> str:
+    """Where a browser finds it."""
+    host, port = bound.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises `RequestError` where the address cannot be had."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)

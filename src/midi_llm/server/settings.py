@@ -57,8 +57,8 @@ class ServerSettings:
             )
         if not (is_local(self.host) or self.api_keys or self.public):
             raise RequestError(
-                f"{self.host} can be reached by others, and no API key is set; set one with --api-key or {KEYS_VARIABLE},"
-                f" serve {DEFAULT_HOST} only, or say --public to let everybody in"
+                f"{self.host} can be reached by others, and no API key is set; set one with --api-key or"
+                f" {KEYS_VARIABLE}, serve {DEFAULT_HOST} only, or say --public to let everybody in"
             )
 
 

@@ -107,7 +107,7 @@ class Store:
         )
 
     def add_job(self, job: str, *, kind: str, client: str, request: Facts, check: Callable[[int, int], None]) -> None:
-        """Let a job wait. `check(waiting, of_client)` may raise instead: jobs that wait, unfinished ones of `client`."""
+        """Let a job wait unless `check` raises, told how many jobs wait and how many of `client` have not ended."""
         with self._transaction() as db:
             waiting, mine = db.execute(
                 "SELECT count(*) FILTER (WHERE status = 'queued'), count(*) FILTER (WHERE client = ?)"

@@ -17,16 +17,17 @@ from midi_llm.server import schemas
 from midi_llm.server.reader import READ_SECONDS
 
 AT_ONCE = 2
+READER = (sys.executable, "-P", "-m", "midi_llm.server.reader")
+"""-P: nothing is loaded from the folder where the service was started."""
 
 _readers = threading.BoundedSemaphore(AT_ONCE)
 
 
 def inspect(content: bytes, *, upload: str, name: str) -> schemas.Upload:
     """What the file `content` holds. Raises `MidiReadError` for all that is no file to work on."""
-    command = [sys.executable, "-P", "-m", "midi_llm.server.reader"]
     try:
         with _readers:
-            done = subprocess.run(command, input=content, capture_output=True, timeout=READ_SECONDS, check=False)
+            done = subprocess.run(READER, input=content, capture_output=True, timeout=READ_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise MidiReadError(f"the file was not read within {READ_SECONDS} s; it is broken or far too long") from error
     if done.returncode != 0:
