@@ -165,6 +165,19 @@ def test_a_full_queue_and_a_client_with_its_share(serving, until) -> None:
         running.release()
 
 
+def test_more_streams_than_are_allowed(serving, until) -> None:
+    with serving(streams=1) as running:
+        running.hold()
+        job = running.client.compose(SHORT).id
+        with httpx.stream("GET", f"{running.url}/v1/jobs/{job}/events") as response:
+            lines = response.iter_lines()
+            next(lines)
+            assert "event streams are open" in problem(httpx.get(f"{running.url}/v1/jobs/{job}/events"), 429)
+        running.release()
+        until(lambda: running.service.open_streams == 0)
+        assert running.client.wait(job).status == "done"
+
+
 def test_a_key_is_asked_for(serving) -> None:
     key = "a-secret-of-some-length"
     with serving(api_keys=("another-secret-here", key)) as running:

@@ -50,7 +50,8 @@ def test_what_is_kept_is_there_when_the_file_is_opened_again(store: Store, tmp_p
     store.start_next()
     store.finish("a", [({"index": 0}, b"first"), ({"index": 1}, b"second")])
     store.start_next()
-    other = Store(tmp_path)  # as after a crash: the first one was never closed
+    store.close()
+    other = Store(tmp_path)
     assert other.requeue(3, {"detail": "given up"}) == 2
     assert [other.job(job).status for job in "abc"] == ["done", "queued", "queued"]
     assert other.midi("a", 1) == b"second"
@@ -83,6 +84,11 @@ def test_a_check_that_raises_leaves_nothing(store: Store) -> None:
     with pytest.raises(ServiceError):
         store.add_job("c", kind="compose", client="me", request={}, check=refuse)
     assert store.job("c") is None
+
+
+def test_one_service_alone_uses_a_folder(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="another service uses it"):
+        Store(tmp_path)
 
 
 def test_a_file_of_a_newer_version_and_one_that_is_none_are_refused(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import webbrowser
+from contextlib import closing
 from pathlib import Path
 
 from midi_llm.compose.settings import DEFAULT_ENGINE, DEFAULT_MODEL
@@ -81,9 +83,14 @@ def run(args: argparse.Namespace) -> int:
         raise MissingExtraError(error.name or "fastapi", "server") from error
     from midi_llm.compose.composer import Composer
 
-    log_to_stderr()
-    with Composer.open(args.model, engine=args.engine) as composer:
-        serve(Service(composer, settings), on_listening=lambda address: _say(address, args))
+    def say(address: str) -> None:
+        print(f"midi-llm is at {address} (Ctrl-C stops it)", file=sys.stderr, flush=True)
+        log_to_stderr()
+        if args.open:
+            webbrowser.open(address)
+
+    with Composer.open(args.model, engine=args.engine) as composer, closing(Service(composer, settings)) as service:
+        serve(service, on_listening=say)
     return 0
 
 
@@ -91,11 +98,3 @@ def data_folder() -> Path:
     """Where jobs are kept unless a folder is named."""
     base = os.environ.get(DATA_VARIABLE)
     return (Path(base) if base else Path.home() / ".local" / "share") / "midi-llm"
-
-
-def _say(address: str, args: argparse.Namespace) -> None:
-    print(f"midi-llm is at {address} (Ctrl-C stops it)", file=sys.stderr, flush=True)
-    if args.open:
-        import webbrowser
-
-        webbrowser.open(address)

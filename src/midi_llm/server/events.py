@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from midi_llm.server.feed import Event, Feed
 
+NAMES = ("state", "notes", "progress", "take", "done", "failed", "cancelled")
 ALIVE_SECONDS = 15.0
 ALIVE = ": alive\n\n"
 

@@ -30,6 +30,15 @@ MUSICXML = "application/vnd.recordare.musicxml+xml"
 WAV = "audio/wav"
 KEEP = {"Cache-Control": "private, max-age=31536000, immutable"}
 """Results never change."""
+_EVENT = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string", "enum": list(events.NAMES)},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 _ID = re.compile(r"[0-9a-f]{16}")
 
 JobId = Annotated[str, Path(description="The id of a job.")]
@@ -115,7 +124,7 @@ def _add_jobs(router: APIRouter, service: Service) -> None:
     @router.get(
         "/jobs/{job}/events",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **_problem(404)},
+        responses={200: {"content": {"text/event-stream": {"schema": _EVENT}}}, **_problem(404)},
     )
     def follow(
         job: JobId, last_event_id: Annotated[str | None, Header(description="Go on behind it.")] = None

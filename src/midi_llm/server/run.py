@@ -69,13 +69,9 @@ def address_of(bound: socket.socket) -> str:
 def bind(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises `RequestError` where the address cannot be had."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-        bound.listen(MOST_CONNECTIONS)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=MOST_CONNECTIONS)
     except OSError as error:
         raise RequestError(
             f"cannot listen on {host} port {port}: {error.strerror or error}; choose others with --host and --port"
         ) from error
-    return bound

@@ -26,7 +26,7 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="Makes the result rep
 class Asked(BaseModel):
     """What a client sends: unknown fields are refused, so that a typing error is not taken for a wish."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(strict=True, extra="forbid", populate_by_name=True)
 
 
 class Wishes(Asked):

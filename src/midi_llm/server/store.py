@@ -66,15 +66,17 @@ class Store:
     def __init__(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(folder / FILE_NAME, check_same_thread=False, isolation_level=None)
+            self._db = sqlite3.connect(folder / FILE_NAME, check_same_thread=False, isolation_level=None, timeout=1)
             self._lock = threading.RLock()
             self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # two services would run each other's jobs
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
             self._migrate(folder)
         except (OSError, sqlite3.Error) as error:
-            raise OutputError(f"cannot keep jobs in {folder}: {error}; choose another folder with --data") from error
+            hint = "another service uses it: stop that one, or" if "locked" in str(error) else "make room, or"
+            raise OutputError(f"cannot keep jobs in {folder}: {error}; {hint} choose another with --data") from error
 
     def close(self) -> None:
         """Close the file."""
