@@ -172,7 +172,8 @@ def test_a_plan_can_be_asked_for_in_its_own_words(running) -> None:
 
 
 def test_a_seed_is_drawn_and_told(running) -> None:
-    job = running.client.compose(Composition(prompt="x", seconds=1))
+    job = running.client.compose(Composition(prompt="x", seconds=1, wishes=Wishes(also="harp", tempo=90)))
+    assert job.request["wishes"] == {"with": "harp", "tempo": 90, "loop": False, "ranges": []}
     assert isinstance(job.request["seed"], int)
     assert running.client.wait(job.id).takes[0].seed == job.request["seed"]
 

@@ -250,6 +250,9 @@ def test_a_job_whose_takes_find_no_room_fails_and_the_next_one_is_kept(serving, 
             raise error
 
         monkeypatch.setattr(running.service.store, "finish", full)
+        with monkeypatch.context() as fuller:
+            fuller.setattr(running.service.store, "fail", full)
+            assert [event.name for event in running.client.events(running.client.compose(SHORT).id)][-1] == "failed"
         job = running.client.wait(running.client.compose(SHORT).id)
         assert job.status == "failed"
         assert job.problem is not None

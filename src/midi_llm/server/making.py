@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from midi_llm.compose.composer import Composer
 from midi_llm.compose.editor import edit_takes
-from midi_llm.compose.piece import Piece
+from midi_llm.compose.piece import DEFAULT_TEMPO, Piece
 from midi_llm.compose.take import Progress
 from midi_llm.errors import RequestError
 from midi_llm.music.features import note_table
@@ -28,7 +28,6 @@ Request = schemas.Composition | schemas.Edit
 Made = tuple[schemas.Take, bytes]
 OnProgress = Callable[[Progress], None]
 
-USUAL_TEMPO = 120.0
 USUAL_METRE = "4/4"
 
 
@@ -73,11 +72,6 @@ def instruments_of(score: Score) -> list[schemas.Instrument]:
     return [schemas.Instrument(instrument=number, name=instrument_name(number)) for number in numbers]
 
 
-def tempo_of(score: Score) -> float:
-    """Quarter notes a minute at the start."""
-    return score.tempos[0].bpm if score.tempos else USUAL_TEMPO
-
-
 def _composed(number: int, piece: Piece) -> Made:
     facts = _facts(number, piece.score, piece.seed, piece.ending, piece.seconds_taken)
     ranking = piece.ranking
@@ -98,7 +92,7 @@ def _facts(number: int, score: Score, seed: int, ending: str, seconds_taken: flo
         index=number,
         seed=seed,
         seconds=round(score.seconds, 3),
-        tempo=tempo_of(score),
+        tempo=round(score.tempos[0].bpm, 3) if score.tempos else DEFAULT_TEMPO,
         metre=USUAL_METRE if metre is None else f"{metre.numerator}/{metre.denominator}",
         key=_key(score),
         notes=score.note_count,

@@ -16,7 +16,6 @@ from midi_llm.music.song_file import parse_song
 READ_SECONDS = 20
 READ_BYTES = 3 << 30
 """Address space: reading needs 130 bytes for one of the file (music/smf.py), and numpy reserves some."""
-USUAL_TEMPO = 120.0
 
 
 def _limit() -> None:
@@ -35,7 +34,7 @@ def _read(content: bytes) -> dict[str, object]:
     return {
         "bars": len(song.bars) - 1,
         "seconds": round(score.seconds, 3),
-        "tempo": score.tempos[0].bpm if score.tempos else USUAL_TEMPO,
+        "tempo": round(score.tempos[0].bpm, 3) if score.tempos else None,
         "instruments": list(dict.fromkeys(track.instrument for track in score.tracks)),
     }
 

@@ -34,9 +34,9 @@ def feed_of(job: schemas.Job) -> Feed:
         feed.publish("take", {"take": take.model_dump()})
     if job.status == "done":
         feed.publish("done", {"job": job.model_dump()})
-    elif job.status == "failed":
-        feed.publish("failed", {"problem": job.problem.model_dump(exclude_none=True) if job.problem else {}})
-    else:
-        feed.publish(job.status, {})
+    elif job.problem is not None:
+        feed.publish("failed", {"problem": job.problem.model_dump(exclude_none=True)})
+    elif job.status == "cancelled":
+        feed.publish("cancelled", {})
     feed.close()
     return feed

@@ -20,6 +20,8 @@ from midi_llm.synth.loudness import matching_gain, scale
 NAME = "the piece"
 _one_sound = threading.Lock()
 """Sound takes much memory: one is made at a time."""
+SOUND_SECONDS = 20.0
+"""How long a request waits for its turn."""
 
 
 def notes_of(midi: bytes) -> schemas.Notes:
@@ -59,9 +61,13 @@ def stem_of(midi: bytes, index: int) -> bytes:
 
 def wav_of(midi: bytes) -> bytes:
     """The sound of the piece, 16 bits. Raises `SynthesisError`."""
-    with _one_sound:
+    if not _one_sound.acquire(timeout=SOUND_SECONDS):
+        raise ServiceError(503, "sound is being made for others; ask again", retry_after=SOUND_SECONDS)
+    try:
         sound = perform(midi, sounds(), name=NAME)
         return to_wav_bytes(scale(sound, matching_gain(sound, LOUDNESS)))
+    finally:
+        _one_sound.release()
 
 
 @lru_cache(maxsize=1)

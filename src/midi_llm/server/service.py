@@ -126,8 +126,7 @@ class Service:
         """End a job now; one that has ended stays as it is. Raises `ServiceError`."""
         with self._change:
             if self.store.cancel(job):
-                self._counted(self.record(job))
-                self._end(job, "cancelled", {})
+                self._end(self.record(job), "cancelled", {})
             if self._running is not None and self._running.job.id == job:
                 self._running.cancel.set()
         return job_of(self.record(job))
@@ -265,8 +264,7 @@ class Service:
             done = job_of(self.record(job))
             for take in done.takes:
                 self._feeds[job].publish("take", {"take": take.model_dump()})
-            self._counted(self.record(job))
-            self._end(job, "done", {"job": done.model_dump()})
+            self._end(running.job, "done", {"job": done.model_dump()})
 
     def _finished(self, job: JobRecord, takes: list[tuple[dict[str, Any], bytes]]) -> bool:
         """Whether the takes are kept; a job whose takes cannot be kept fails."""
@@ -279,16 +277,18 @@ class Service:
     def _fail(self, job: JobRecord, error: Exception) -> None:
         problem = problem_of(error).model_dump(exclude_none=True)
         _log.warning("job %s has failed: %s", job.id, problem["detail"])
-        if self.store.fail(job.id, problem):
-            self._counted(self.record(job.id))
-            self._end(job.id, "failed", {"problem": problem})
+        try:
+            is_mine = self.store.fail(job.id, problem)
+        except sqlite3.Error:  # not even that can be written: its listeners are told, and the next start tries again
+            _log.exception("the end of job %s cannot be kept", job.id)
+            is_mine = True
+        if is_mine:
+            self._end(job, "failed", {"problem": problem})
 
-    def _counted(self, job: JobRecord) -> None:
-        self.metrics.jobs.labels(job.kind, job.status).inc()
-
-    def _end(self, job: str, name: str, data: dict[str, Any]) -> None:
+    def _end(self, job: JobRecord, name: str, data: dict[str, Any]) -> None:
         """Tell a job's listeners how it ended; from now on the data base tells it."""
-        feed = self._feeds.pop(job, None)
+        self.metrics.jobs.labels(job.kind, name).inc()
+        feed = self._feeds.pop(job.id, None)
         if feed is not None:
             feed.publish(name, data)
             feed.close()

@@ -36,7 +36,6 @@ class Telling:
 
     def __call__(self, progress: Progress) -> None:
         """One more note."""
-        self._metrics.note()
         told = self._takes.setdefault(progress.take, _Told(progress))
         if progress.notes < told.reached.notes:
             told.fresh = []
@@ -44,6 +43,7 @@ class Telling:
         told.reached = progress
         if progress.note is not None:
             told.fresh.append(progress.note)
+            self._metrics.note()
         if time.monotonic() - self._last >= EVERY_SECONDS:
             self.flush()
 
