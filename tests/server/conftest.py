@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from dice import DiceEngine
@@ -53,6 +54,7 @@ class Running:
         self.url = url
         self.engine = engine
         self.client = Client(url)
+        self.http = httpx.Client(base_url=url, verify=False)
 
     def hold(self) -> None:
         self.engine.go.clear()
@@ -74,7 +76,7 @@ def served(composer: Composer, settings: ServerSettings) -> Iterator[Running]:
     service = Service(composer, settings)
     with bind(settings.host, settings.port) as bound:
         server = make_server(service)
-        thread = threading.Thread(target=server.run, args=([bound],))
+        thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
         thread.start()
         running = Running(service, address_of(bound), composer.engine)
         try:
@@ -82,6 +84,7 @@ def served(composer: Composer, settings: ServerSettings) -> Iterator[Running]:
             yield running
         finally:
             running.client.close()
+            running.http.close()
             server.should_exit = True
             thread.join(20)
     assert not thread.is_alive()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-import httpx
 import pytest
 
 from midi_llm.client import Composition, Edit, PlanRequest, Source, Wishes
@@ -62,7 +61,7 @@ def test_a_listener_goes_on_where_it_was(running) -> None:
     job = running.client.compose(SHORT).id
     running.client.wait(job)
     whole = list(running.client.events(job))
-    with httpx.stream("GET", f"{running.url}/v1/jobs/{job}/events", headers={"Last-Event-ID": "nonsense"}) as response:
+    with running.http.stream("GET", f"/v1/jobs/{job}/events", headers={"Last-Event-ID": "nonsense"}) as response:
         again = response.read().decode()
     assert again.count("\nevent: ") + again.startswith("event: ") == len(whole)
 
@@ -70,7 +69,7 @@ def test_a_listener_goes_on_where_it_was(running) -> None:
 def test_a_listener_that_goes_away_leaves_the_job_alone(running, until) -> None:
     running.hold()
     job = running.client.compose(SHORT).id
-    with httpx.stream("GET", f"{running.url}/v1/jobs/{job}/events") as response:
+    with running.http.stream("GET", f"/v1/jobs/{job}/events") as response:
         lines = response.iter_lines()
         next(lines)
         assert running.service.open_streams == 1
@@ -201,10 +200,10 @@ def test_a_job_that_takes_too_long_is_stopped(serving) -> None:
 def test_what_the_service_knows(running) -> None:
     assert [model.name for model in running.client.models() if model.loaded] == ["own"]
     assert running.client.instruments()[128].name == "Drums"
-    assert httpx.get(f"{running.url}/healthz").json() == {"status": "alive"}
-    assert httpx.get(f"{running.url}/readyz").json() == {"status": "ready"}
-    assert "midi-llm is running" in httpx.get(running.url).text
+    assert running.http.get("/healthz").json() == {"status": "alive"}
+    assert running.http.get("/readyz").json() == {"status": "ready"}
+    assert "midi-llm is running" in running.http.get("/").text
     running.client.wait(running.client.compose(SHORT).id)
-    metrics = httpx.get(f"{running.url}/metrics").text
+    metrics = running.http.get("/metrics").text
     assert float(re.findall(r'midi_llm_jobs_total{kind="compose",status="done"} (.*)', metrics)[0]) >= 1
     assert "midi_llm_jobs_queued 0.0" in metrics

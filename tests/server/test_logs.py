@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 
-import httpx
 import pytest
 
 from midi_llm.server.logs import REQUEST_ID, JsonLines
@@ -14,8 +13,8 @@ from midi_llm.server.logs import REQUEST_ID, JsonLines
 def test_a_request_is_logged_with_its_id(running, until, caplog: pytest.LogCaptureFixture) -> None:
     caplog.handler.setFormatter(JsonLines())
     with caplog.at_level(logging.INFO, logger="midi_llm.server.gate"):
-        answer = httpx.get(f"{running.url}/v1/jobs/unknown", headers={"X-Request-Id": "mine-1"})
-        other = httpx.get(f"{running.url}/healthz", headers={"X-Request-Id": "not one\x7f"})
+        answer = running.http.get("/v1/jobs/unknown", headers={"X-Request-Id": "mine-1"})
+        other = running.http.get("/healthz", headers={"X-Request-Id": "not one\x7f"})
         until(lambda: len(caplog.records) == 2)
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine-1"
     assert len(other.headers["x-request-id"]) == 16

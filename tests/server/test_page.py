@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import httpx
 import pytest
 
 from midi_llm.server.settings import DEFAULT_HOST, DEFAULT_PORT, ServerSettings
@@ -30,12 +29,12 @@ def test_its_requests_of_curl_are_answered(running, uploaded: str) -> None:
     assert len(sent) == 2
     for path, body in sent:
         body = body.replace("3f2a9c51d0e84b67", uploaded).replace("[9, 12]", "[2, 3]")
-        answer = httpx.post(f"{running.url}{path}", content=body, headers={"Content-Type": "application/json"})
+        answer = running.http.post(f"{path}", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == 202, answer.text
 
 
 def test_it_names_every_route_and_the_limits(running) -> None:
-    for path in httpx.get(f"{running.url}/openapi.json").json()["paths"]:
+    for path in running.http.get("/openapi.json").json()["paths"]:
         parts = [part for part in path.split("/") if part and "{" not in part]
         assert parts[-1] in PAGE, path
     defaults = ServerSettings(data=Path())

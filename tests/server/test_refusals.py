@@ -55,7 +55,7 @@ def problem(response: httpx.Response, status: int) -> str:
 )
 def test_a_composition_that_cannot_be(running, body: object, status: int, said: str) -> None:
     content = json.dumps(body).encode()
-    answer = httpx.post(f"{running.url}/v1/compositions", content=content, headers={"Content-Type": "application/json"})
+    answer = running.http.post("/v1/compositions", content=content, headers={"Content-Type": "application/json"})
     assert said in problem(answer, status)
 
 
@@ -79,7 +79,7 @@ def test_a_composition_that_cannot_be(running, body: object, status: int, said: 
 )
 def test_an_edit_that_cannot_be(running, uploaded: str, body: dict, status: int, said: str) -> None:
     body = {"source": {"upload": uploaded}, **body}
-    assert said in problem(httpx.post(f"{running.url}/v1/edits", json=body), status)
+    assert said in problem(running.http.post("/v1/edits", json=body), status)
 
 
 @pytest.mark.parametrize(
@@ -91,26 +91,24 @@ def test_an_edit_that_cannot_be(running, uploaded: str, body: dict, status: int,
     ],
 )
 def test_a_file_that_cannot_be_read(running, content: bytes, said: str) -> None:
-    assert said in problem(httpx.post(f"{running.url}/v1/uploads", content=content, headers=MIDI), 422)
+    assert said in problem(running.http.post("/v1/uploads", content=content, headers=MIDI), 422)
 
 
 def test_a_file_that_is_far_too_large(running) -> None:
     content = bytes(100_000_000)
-    assert "8,000,000" in problem(httpx.post(f"{running.url}/v1/uploads", content=content, headers=MIDI), 413)
+    assert "8,000,000" in problem(running.http.post("/v1/uploads", content=content, headers=MIDI), 413)
     parts = (content[:100_000] for _ in range(1_000))  # sent without a length
-    assert "8,000,000" in problem(httpx.post(f"{running.url}/v1/uploads", content=parts, headers=MIDI), 413)
+    assert "8,000,000" in problem(running.http.post("/v1/uploads", content=parts, headers=MIDI), 413)
     assert running.client.wait(running.client.compose(SHORT).id).status == "done"
 
 
 def test_a_body_of_another_type(running) -> None:
     for path, data in (("compositions", b'{"prompt": "x"}'), ("uploads", b"MThd")):
-        said = problem(
-            httpx.post(f"{running.url}/v1/{path}", content=data, headers={"Content-Type": "text/plain"}), 415
-        )
+        said = problem(running.http.post(f"/v1/{path}", content=data, headers={"Content-Type": "text/plain"}), 415)
         assert "'text/plain'" in said
-    problem(httpx.post(f"{running.url}/v1/plans", content=b"{", headers={"Content-Type": "application/json"}), 422)
+    problem(running.http.post("/v1/plans", content=b"{", headers={"Content-Type": "application/json"}), 422)
     deep = b'{"prompt": ' + b"[" * 60_000
-    problem(httpx.post(f"{running.url}/v1/plans", content=deep, headers={"Content-Type": "application/json"}), 400)
+    problem(running.http.post("/v1/plans", content=deep, headers={"Content-Type": "application/json"}), 400)
 
 
 @pytest.mark.parametrize(
@@ -128,19 +126,19 @@ def test_a_body_of_another_type(running) -> None:
     ],
 )
 def test_what_is_not_there(running, path: str, status: int) -> None:
-    problem(httpx.get(f"{running.url}/v1/{path}"), status)
+    problem(running.http.get(f"/v1/{path}"), status)
     if path == f"jobs/{UNKNOWN}":
-        problem(httpx.delete(f"{running.url}/v1/{path}"), status)
-        problem(httpx.put(f"{running.url}/v1/{path}"), 405)
+        problem(running.http.delete(f"/v1/{path}"), status)
+        problem(running.http.put(f"/v1/{path}"), 405)
 
 
 def test_a_result_that_is_not_there_yet(running) -> None:
     running.hold()
     job = running.client.compose(SHORT).id
-    assert "wait until it is done" in problem(httpx.get(f"{running.url}/v1/jobs/{job}/takes/0/midi"), 409)
+    assert "wait until it is done" in problem(running.http.get(f"/v1/jobs/{job}/takes/0/midi"), 409)
     running.release()
     running.client.wait(job)
-    assert "has 1 takes" in problem(httpx.get(f"{running.url}/v1/jobs/{job}/takes/1/midi"), 404)
+    assert "has 1 takes" in problem(running.http.get(f"/v1/jobs/{job}/takes/1/midi"), 404)
 
 
 def test_a_full_queue_and_a_client_with_its_share(serving, until) -> None:
@@ -169,10 +167,10 @@ def test_more_streams_than_are_allowed(serving, until) -> None:
     with serving(streams=1) as running:
         running.hold()
         job = running.client.compose(SHORT).id
-        with httpx.stream("GET", f"{running.url}/v1/jobs/{job}/events") as response:
+        with running.http.stream("GET", f"/v1/jobs/{job}/events") as response:
             lines = response.iter_lines()
             next(lines)
-            assert "event streams are open" in problem(httpx.get(f"{running.url}/v1/jobs/{job}/events"), 429)
+            assert "event streams are open" in problem(running.http.get(f"/v1/jobs/{job}/events"), 429)
         running.release()
         until(lambda: running.service.open_streams == 0)
         assert running.client.wait(job).status == "done"
@@ -182,12 +180,12 @@ def test_a_key_is_asked_for(serving) -> None:
     key = "a-secret-of-some-length"
     with serving(api_keys=("another-secret-here", key)) as running:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-Api-Key": "é".encode()}):
-            answer = httpx.get(f"{running.url}/v1/jobs", headers=headers)
+            answer = running.http.get("/v1/jobs", headers=headers)
             assert "an API key is needed" in problem(answer, 401)
             assert answer.headers["www-authenticate"] == "Bearer"
-        problem(httpx.get(f"{running.url}/metrics"), 401)
-        assert httpx.get(f"{running.url}/readyz").status_code == 200
-        assert httpx.get(f"{running.url}/v1/jobs", headers={"X-Api-Key": key}).status_code == 200
+        problem(running.http.get("/metrics"), 401)
+        assert running.http.get("/readyz").status_code == 200
+        assert running.http.get("/v1/jobs", headers={"X-Api-Key": key}).status_code == 200
         with Client(running.url, api_key=key) as client:
             assert client.wait(client.compose(SHORT).id).status == "done"
 
@@ -196,11 +194,11 @@ def test_pages_of_other_sites_are_kept_out_unless_they_are_named(serving) -> Non
     origin = {"Origin": "https://example.org"}
     asked = {**origin, "Access-Control-Request-Method": "POST"}
     with serving() as running:
-        assert "access-control-allow-origin" not in httpx.get(f"{running.url}/v1/jobs", headers=origin).headers
-        said = problem(httpx.get(f"{running.url}/v1/jobs", headers={"Host": "evil.example"}), 421)
+        assert "access-control-allow-origin" not in running.http.get("/v1/jobs", headers=origin).headers
+        said = problem(running.http.get("/v1/jobs", headers={"Host": "evil.example"}), 421)
         assert "evil.example" in said
     with serving(origins=("https://example.org",)) as running:
-        answer = httpx.options(f"{running.url}/v1/compositions", headers=asked)
+        answer = running.http.options("/v1/compositions", headers=asked)
         assert answer.headers["access-control-allow-origin"] == "https://example.org"
 
 
@@ -235,7 +233,7 @@ def test_a_full_disk(serving, song: bytes) -> None:
             running.client.upload(song)
         assert caught.value.status == 507
         assert running.client.job(job.id).status == "done"
-        assert httpx.get(f"{running.url}/readyz").status_code == 200
+        assert running.http.get("/readyz").status_code == 200
         store._db.execute("PRAGMA max_page_count = 1000000")
         assert running.client.upload(song).bars == 4
 
@@ -266,11 +264,11 @@ def test_a_shutdown_refuses_and_ends_streams(serving, until) -> None:
         running.hold()
         job = running.client.compose(SHORT).id
         until(lambda: running.client.job(job).status == "running")
-        with httpx.stream("GET", f"{running.url}/v1/jobs/{job}/events") as response:
+        with running.http.stream("GET", f"/v1/jobs/{job}/events") as response:
             running.service.stop()
             lines = list(response.iter_lines())
         assert "event: done" not in lines
-        problem(httpx.get(f"{running.url}/readyz"), 503)
+        problem(running.http.get("/readyz"), 503)
         with pytest.raises(ServiceError, match="shutting down"):
             running.client.compose(SHORT)
         assert running.client.job(job).status == "queued"

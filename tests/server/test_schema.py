@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
@@ -28,7 +27,7 @@ BOUNDED = settings(
 def test_every_answer_is_as_described(running, mode) -> None:
     job = running.client.wait(running.client.compose(Composition(prompt="a calm piece", seconds=1)).id)
     running.engine.fault = RuntimeError("whatever is asked for here need not be composed")
-    described = httpx.get(f"{running.url}/openapi.json").json()
+    described = running.http.get("/openapi.json").json()
     seen = set()
     described["paths"].pop("/v1/uploads")  # bytes, which are no JSON: tested in test_refusals.py
     for found in schemathesis.openapi.from_dict(described).get_all_operations():

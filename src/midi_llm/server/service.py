@@ -278,12 +278,12 @@ class Service:
         problem = problem_of(error).model_dump(exclude_none=True)
         _log.warning("job %s has failed: %s", job.id, problem["detail"])
         try:
-            is_mine = self.store.fail(job.id, problem)
-        except sqlite3.Error:  # not even that can be written: its listeners are told, and the next start tries again
+            if self.store.fail(job.id, problem):
+                self._end(job, "failed", {"problem": problem})
+        except sqlite3.Error:  # not even that can be kept: the feed stays and tells it, the next start tries again
             _log.exception("the end of job %s cannot be kept", job.id)
-            is_mine = True
-        if is_mine:
-            self._end(job, "failed", {"problem": problem})
+            self._feeds[job.id].publish("failed", {"problem": problem})
+            self._feeds[job.id].close()
 
     def _end(self, job: JobRecord, name: str, data: dict[str, Any]) -> None:
         """Tell a job's listeners how it ended; from now on the data base tells it."""

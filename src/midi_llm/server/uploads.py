@@ -1,7 +1,7 @@
 """A MIDI file that a stranger sent: read by a process of its own, which may use so much memory and time and no more.
 
-In: bytes. Out: what the file holds, or a `MidiReadError`; a `ServiceError` where too many are read. Whatever a file does
-to its reader (reader.py), the service goes on.
+In: bytes. Out: what the file holds, or a `MidiReadError`; a `ServiceError` where too many are read. Whatever a file
+does to its reader (reader.py), the service goes on.
 """
 
 from __future__ import annotations
