@@ -32,6 +32,7 @@ FLOORS = {
     "train": 5,
     "evaluate": 5,
     "server": 6,
+    "client": 7,
     "cli": 7,
     "__main__": 8,
     "__init__": 8,
@@ -67,7 +68,7 @@ OUTSIDE = {
 }
 """The only third-party packages that these floors may import, anywhere in a file."""
 
-HEAVY = ("torch", "transformers", "vllm", "fastapi", "onnxruntime", "tokenizers", "numpy")
+HEAVY = ("torch", "transformers", "vllm", "fastapi", "pydantic", "httpx", "onnxruntime", "tokenizers", "numpy")
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 80

@@ -19,7 +19,15 @@ PUBLIC = {
     *("Composer", "Finding", "Note", "Piece", "Progress", "Score", "Track", "Wishes"),
     *("asked_for", "compose", "compose_takes", "read_midi", "write_midi", "__version__"),
     *("MidiLLMError", "RequestError", "OutputError", "MidiReadError", "TokenError", "PromptError"),
-    *("CheckpointError", "EngineError", "SynthesisError", "DatasetError", "TrainingError", "MissingExtraError"),
+    *(
+        "CheckpointError",
+        "EngineError",
+        "SynthesisError",
+        "DatasetError",
+        "TrainingError",
+        "ServiceError",
+        "MissingExtraError",
+    ),
 }
 
 

@@ -11,6 +11,7 @@
     ├── SynthesisError      sound that cannot be rendered
     ├── DatasetError        training data that is missing or broken
     ├── TrainingError       a training run that cannot go on
+    ├── ServiceError        a request that the HTTP service refuses, or a service that cannot be reached
     └── MissingExtraError   an optional dependency that is not installed
 
 Each message says what was found, what is allowed, and what to do.
@@ -61,6 +62,18 @@ class DatasetError(MidiLLMError):
 
 class TrainingError(MidiLLMError):
     """A training run that cannot go on: a loss that is not finite, no memory, no room for its state."""
+
+
+class ServiceError(MidiLLMError):
+    """A refusal of the HTTP service, with its `status`; 0 where no service answered.
+
+    `retry_after`: so many seconds later it may go well.
+    """
+
+    def __init__(self, status: int, detail: str, *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class MissingExtraError(MidiLLMError):

@@ -134,6 +134,10 @@ def test_progress_counts_every_note_and_never_passes_the_end(make_composer) -> N
     seen = []
     piece = make_composer().compose(TEXT, Settings(seconds=6, seed=4), on_progress=seen.append)
     assert [progress.notes for progress in seen] == list(range(1, len(piece.events) + 1))
+    told = [progress.note for progress in seen]
+    ticks = [(round(100 * time), instrument, pitch) for time, _, instrument, pitch in told]
+    assert ticks == [tuple(row) for row in piece.events[:, [0, 2, 3]].tolist()], "every note as it is drawn"
+    assert all(duration >= row[1] / 100 for (_, duration, _, _), row in zip(told, piece.events, strict=True))
     assert all(a.seconds <= b.seconds <= 6 for a, b in pairwise(seen))
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "roll": "draw a MIDI file as a piano roll (SVG, PNG)",
     "score": "write a MIDI file as notes on staves (MusicXML, PDF, PNG, SVG)",
     "stems": "write one MIDI file for each track",
+    "serve": "serve the studio and the HTTP API",
     "models": "list the models known by name",
     "bench": "measure how fast this machine composes, by each engine that can run a model here",
     "export": "make the ONNX files, or a GGUF file, of a checkpoint folder",

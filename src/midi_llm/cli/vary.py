@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from midi_llm.cli.edits import add_edit, run_edit
-
-USUAL_STRENGTH = 0.5
+from midi_llm.compose.settings import DEFAULT_STRENGTH
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -15,9 +14,9 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strength",
         type=float,
-        default=USUAL_STRENGTH,
+        default=DEFAULT_STRENGTH,
         metavar="S",
-        help=f"the share that is composed anew, above 0 and at most 1 (default {USUAL_STRENGTH:g})",
+        help=f"the share that is composed anew, above 0 and at most 1 (default {DEFAULT_STRENGTH:g})",
     )
 
 

@@ -125,7 +125,7 @@ def _capital(word: str) -> str:
 
 def _programs(name: str) -> tuple[Group, ...]:
     """The groups that one name stands for; none where it is unknown."""
-    if name.isdigit():
+    if name.isdecimal():
         return ((int(name),),) if int(name) <= DRUMS else ()
     try:
         return ((find_instrument(name),),)

@@ -14,13 +14,13 @@ import numpy as np
 
 from midi_llm.compose.bounds import Bounds, InstrumentBounds
 from midi_llm.compose.given import PassageConstraint
-from midi_llm.compose.take import LEAST_SECONDS_PER_WINDOW, Ending, Progress
+from midi_llm.compose.take import LEAST_SECONDS_PER_WINDOW, Ending, Progress, last_event, live_note
 from midi_llm.compose.windows import MIN_END_SHARE, SLIDE_TICKS, Window, slide
 from midi_llm.compose.wishes import Wishes
 from midi_llm.engines.base import FinishReason, Request, SamplingParams
 from midi_llm.errors import RequestError
 from midi_llm.tokens.codec import Events, encode
-from midi_llm.tokens.grammar import EventGrammar
+from midi_llm.tokens.grammar import TRIPLET, EventGrammar
 from midi_llm.tokens.rests import insert_rests, remove_rests
 from midi_llm.tokens.vocab import MAX_INSTRUMENT, REST, TICKS_PER_SECOND
 
@@ -65,12 +65,14 @@ class Retake:
         """In time order, times from the start of the piece; no rests."""
         self._prompt_ids = prompt_ids
         self._given = given
+        self._given_rows = set(map(tuple, given.tolist()))
         self._passages = list(passages)
         self._bounds = bounds
         self._wishes = wishes
         self._text_rows = text_rows
         self._budget = max_positions - len(prompt_ids)
-        self._arrived = self._notes = 0
+        self._arrived: list[int] = []
+        self._notes = 0
         self._reached = self._passages[0].start if passages else 0
         self._whole_ticks = sum(passage.end - passage.start for passage in passages)
         self._done_ticks = 0
@@ -90,8 +92,8 @@ class Retake:
     def push(self, token_id: int) -> bool:
         """Note an id; True when it completes a note."""
         amt_id = token_id - self._text_rows
-        slot = self._arrived % 3
-        self._arrived += 1
+        slot = len(self._arrived) % TRIPLET
+        self._arrived.append(amt_id)
         if slot == 0:
             self._reached = max(self._reached, min(self._window.offset_ticks + amt_id, self._passages[0].end))
         self._notes += slot == 2 and amt_id != REST
@@ -100,7 +102,10 @@ class Retake:
     def progress(self) -> Progress:
         """Where this take stands, in seconds of the passages."""
         here = self._reached - self._passages[0].start if self._passages else 0
-        return Progress(take=self.index, notes=self._notes, seconds=(self._done_ticks + here) / TICKS_PER_SECOND)
+        event = last_event(self._arrived, self._window.offset_ticks)
+        note = None if event in self._given_rows else live_note(event)
+        seconds = (self._done_ticks + here) / TICKS_PER_SECOND
+        return Progress(take=self.index, notes=self._notes, seconds=seconds, note=note)
 
     def end_window(self, reason: FinishReason) -> None:
         """Keep what the window brought; go on in the passage, with the next one, or set `ending`."""
@@ -136,7 +141,7 @@ class Retake:
         if not self._passages:
             return
         passage = self._passages[0]
-        self._arrived = 0
+        self._arrived = []
         self._window = window = self._before(max(self._reached, passage.start), passage)
         self._constraint_end = min(passage.end, window.offset_ticks + SLIDE_TICKS)
         start, end = max(self._reached, passage.start) - window.offset_ticks, self._constraint_end - window.offset_ticks

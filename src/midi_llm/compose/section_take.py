@@ -101,8 +101,9 @@ class SectionTake:
 
     def progress(self) -> Progress:
         """Where this take stands."""
-        seconds = self._start / TICKS_PER_SECOND + self._part.progress().seconds
-        return Progress(take=self.index, notes=self._notes, seconds=min(seconds, self.plan.seconds or math.inf))
+        part = self._part.progress()
+        seconds = min(self._start / TICKS_PER_SECOND + part.seconds, self.plan.seconds or math.inf)
+        return Progress(take=self.index, notes=self._notes, seconds=seconds, note=part.note)
 
     def end_window(self, reason: FinishReason) -> None:
         """Go on in the section, with the next one, or set `ending`."""

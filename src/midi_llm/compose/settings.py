@@ -31,6 +31,8 @@ DEFAULT_DYNAMICS = 0.5
 DEFAULT_ENGINE = "auto"
 MAX_TAKES = 64
 MAX_SEED = 2**32 - 1
+DEFAULT_STRENGTH = 0.5
+"""The share of a piece that is composed anew where it is varied."""
 DEFAULT_RETRIES = 1
 MAX_RETRIES = 10
 DEFAULT_QUANTISE = 1.0

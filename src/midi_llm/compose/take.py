@@ -22,11 +22,14 @@ from midi_llm.tokens.codec import Events, decode, encode
 from midi_llm.tokens.grammar import TRIPLET, EventGrammar
 from midi_llm.tokens.rests import remove_rests
 from midi_llm.tokens.salvage import DecodeReport, salvage
-from midi_llm.tokens.vocab import MAX_TIME_TICKS, REST, TICKS_PER_SECOND
+from midi_llm.tokens.vocab import DUR_OFFSET, MAX_PITCH, MAX_TIME_TICKS, NOTE_OFFSET, REST, TICKS_PER_SECOND
 
 Ending = Literal["own", "asked", "full", "cancelled"]
 """`own`: the model ended the piece; `asked`: it ends at the length asked for; `full`: the context held no more
 (only when the length was left to the model, or when it got stuck); `cancelled`: the caller stopped it."""
+
+LiveNote = tuple[float, float, int, int]
+"""Time and duration in seconds, instrument 0-128, pitch: as drawn, before a piece is cut, stretched, transposed."""
 
 LEAST_SECONDS_PER_WINDOW = 2
 """A take whose windows bring less than this on average is stuck; it then ends as `full`."""
@@ -34,11 +37,16 @@ LEAST_SECONDS_PER_WINDOW = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """How far take number `take` (from 0) has come: `notes` composed, `seconds` of music reached."""
+    """How far take number `take` (from 0) has come: `notes` composed, `seconds` of music reached.
+
+    A take that is composed again counts its notes from 1 again.
+    """
 
     take: int
     notes: int
     seconds: float
+    note: LiveNote | None = None
+    """The note that was just completed; None for one that was given and not composed."""
 
 
 class Take:
@@ -78,7 +86,7 @@ class Take:
         self._target = None if plan.seconds is None else length_ticks(plan.seconds * plan.room)
         self._notes = 0
         self._seconds = 0.0
-        self._arrived = 0
+        self._arrived: list[int] = []
         self._window = FIRST
         self._constraint = self._constrain(FIRST)
 
@@ -102,8 +110,8 @@ class Take:
     def push(self, token_id: int) -> bool:
         """Note an id that the engine has drawn; True when it completes a note."""
         amt_id = token_id - self._text_rows
-        slot = self._arrived % 3
-        self._arrived += 1
+        slot = len(self._arrived) % TRIPLET
+        self._arrived.append(amt_id)
         if slot == 0 and amt_id < MAX_TIME_TICKS:
             ticks = self._window.offset_ticks + amt_id
             self._seconds = min(ticks / TICKS_PER_SECOND, self.plan.seconds or math.inf)
@@ -113,7 +121,8 @@ class Take:
 
     def progress(self) -> Progress:
         """Where this take stands."""
-        return Progress(take=self.index, notes=self._notes, seconds=self._seconds)
+        note = live_note(last_event(self._arrived, self._window.offset_ticks))
+        return Progress(take=self.index, notes=self._notes, seconds=self._seconds, note=note)
 
     def end_window(self, reason: FinishReason) -> None:
         """Decode the window that the engine has finished; go on to the next one, or set `ending`."""
@@ -144,7 +153,7 @@ class Take:
 
     def _open(self, window: Window) -> None:
         """Go on in `window`; when not one more note fits before the length asked for, the piece ends there."""
-        self._arrived = 0
+        self._arrived = []
         self._window = window
         try:
             self._constraint = self._constrain(window)
@@ -184,3 +193,19 @@ class Take:
 
 def _sounding(events: Events) -> set[int]:
     return set(remove_rests(events)[:, 2].tolist())
+
+
+Event = tuple[int, int, int, int]
+"""One row of `Events`."""
+
+
+def last_event(arrived: list[int], offset_ticks: int) -> Event:
+    """The event that the last three of the AMT ids `arrived` say, `offset_ticks` later than they say it."""
+    time, duration, note = arrived[-TRIPLET:]
+    return (offset_ticks + time, duration - DUR_OFFSET, *divmod(note - NOTE_OFFSET, MAX_PITCH))
+
+
+def live_note(event: Event) -> LiveNote:
+    """An event in seconds."""
+    time, duration, instrument, pitch = event
+    return time / TICKS_PER_SECOND, duration / TICKS_PER_SECOND, instrument, pitch

@@ -1,0 +1,48 @@
+"""The service against its own description: whatever is sent, the answer is one that the schema names, and no 500."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from midi_llm.client import Composition
+
+schemathesis = pytest.importorskip("schemathesis")
+from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402 - what music allows no schema says
+
+REFUSING = ("POST /v1/plans", "POST /v1/compositions", "POST /v1/edits", "GET /v1/jobs")
+"""Operations for which the schema forbids something."""
+MODES = tuple(schemathesis.GenerationMode)
+BOUNDED = settings(
+    max_examples=6,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=[mode.value for mode in MODES])
+def test_every_answer_is_as_described(running, mode) -> None:
+    job = running.client.wait(running.client.compose(Composition(prompt="a calm piece", seconds=1)).id)
+    running.engine.fault = RuntimeError("whatever is asked for here need not be composed")
+    described = running.http.get("/openapi.json").json()
+    seen = set()
+    described["paths"].pop("/v1/uploads")  # bytes, which are no JSON: tested in test_refusals.py
+    for found in schemathesis.openapi.from_dict(described).get_all_operations():
+        operation = found.ok()
+        if mode is schemathesis.GenerationMode.NEGATIVE and operation.label not in REFUSING:
+            continue
+        known = {"job": job.id, "number": 0, "index": 0} if mode is schemathesis.GenerationMode.POSITIVE else {}
+        names = {parameter.name for parameter in operation.path_parameters}
+        path = {name: value for name, value in known.items() if name in names}
+
+        @given(case=operation.as_strategy(mode, path_parameters=path or None))
+        @BOUNDED
+        def check(case) -> None:
+            answer = case.call_and_validate(base_url=running.url, excluded_checks=[positive_data_acceptance])
+            seen.add((case.operation.label, answer.status_code))
+
+        check()
+    assert ("POST /v1/compositions", 202 if mode is schemathesis.GenerationMode.POSITIVE else 422) in seen
