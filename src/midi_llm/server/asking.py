@@ -41,6 +41,7 @@ def settings_of(request: schemas.Composition | schemas.PlanRequest) -> Settings:
         top_p=request.top_p,
         guidance=request.guidance,
         dynamics=request.dynamics,
+        quantise=request.quantise,
     )
 
 
@@ -91,6 +92,7 @@ def wishes_said(wishes: Wishes) -> schemas.Wishes:
         "metre": None if wishes.metre is None else f"{wishes.metre[0]}/{wishes.metre[1]}",
         "bars": wishes.bars,
         "loop": wishes.loop,
+        "sections": ", ".join(f"{one.name} {one.bars}" for one in wishes.sections) or None,
         "density": wishes.density,
         "with" if ensemble.open else "only": named,
         "without": ", ".join(map(_name, sorted(ensemble.ruled_out))) or None,

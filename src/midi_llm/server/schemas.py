@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from midi_llm.compose.settings import DEFAULT_DYNAMICS, DEFAULT_SECONDS, DEFAULT_STRENGTH, MAX_SEED
+from midi_llm.compose.settings import DEFAULT_DYNAMICS, DEFAULT_QUANTISE, DEFAULT_SECONDS, DEFAULT_STRENGTH, MAX_SEED
 
 MOST_TAKES = 8
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -37,6 +37,9 @@ class Wishes(Asked):
     metre: Text | None = Field(None, examples=["3/4"])
     bars: int | None = Field(None, description="Exactly so many, in place of `seconds`.")
     loop: bool = Field(False, description="Whole bars, and nothing sounds past the end.")
+    sections: Text | None = Field(
+        None, description="A plan, in place of `seconds` and `bars`.", examples=["intro 4, verse 8, chorus 8"]
+    )
     density: Literal["sparse", "medium", "dense"] | None = None
     only: Text | None = Field(None, description="These instruments and no others.", examples=["piano, bass"])
     also: Text | None = Field(None, alias="with", description="These instruments at least.")
@@ -84,6 +87,7 @@ class Composition(Drawing):
     best: int | None = Field(None, ge=1, le=MOST_TAKES, description="Keep so many takes, the highest ranked first.")
     wishes: Wishes | None = None
     dynamics: Number = Field(DEFAULT_DYNAMICS, description="How unequal the velocities are, 0 to 1.")
+    quantise: Number = Field(DEFAULT_QUANTISE, description="How far notes are drawn to the grid, 0 to 1.")
     parse: bool = Field(True, description="What the prompt states binds the piece.")
 
 
