@@ -52,6 +52,13 @@ def test_instruments_asked_for_and_ruled_out():
     assert met(score, asked_for(without="drums")) == {"without": False}
 
 
+def test_a_single_note_among_many_is_no_part():
+    lone = Track(program=73, notes=note_array([Note(time=1.0, duration=0.5, pitch=72)]))
+    score = replace(band(100), tracks=(*band(100).tracks, lone))
+    (finding,) = judge(score, asked_for(also="flute"), seconds=None)
+    assert (finding.found, finding.met) == ("1 note", False)
+
+
 def test_pitches_ranges_and_density():
     score = band(100)
     assert met(score, asked_for(scale="C F", ranges=["bass:C2-F2"])) == {"pitches": True, "range": True}

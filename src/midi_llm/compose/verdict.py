@@ -25,6 +25,8 @@ NEAR = 0.05
 """A tempo this close (as a share) is the one asked for."""
 LENGTH_SHARE = 0.1
 """A piece may end by itself so much earlier than asked for."""
+LEAST_NOTES_SHARE = 0.01
+"""An instrument that has no more of the notes is not heard as playing."""
 SOUND_SECONDS = 0.02
 """Notes may sound on after the end of a bar by less than this."""
 
@@ -130,7 +132,8 @@ def _instruments(notes: NoteTable, wishes: Wishes) -> Iterator[Finding]:
         played = [program for program in group if program in sounding]
         name = instrument_name(played[0] if played else group[0])
         count = int(np.isin(notes.instrument, group).sum())
-        yield Finding(wish="instrument", asked=name, found=f"{count} notes", met=count > 0)
+        found = f"{count} note{'' if count == 1 else 's'}"
+        yield Finding(wish="instrument", asked=name, found=found, met=count > LEAST_NOTES_SHARE * len(notes))
     if ensemble.ruled_out:
         wrong = sorted(sounding & ensemble.ruled_out)
         asked = "no drums" if ensemble.ruled_out == {DRUMS} else f"none of {len(ensemble.ruled_out)} ruled out"
