@@ -36,7 +36,7 @@ DEFAULT_STRENGTH = 0.5
 DEFAULT_RETRIES = 1
 MAX_RETRIES = 10
 DEFAULT_QUANTISE = 1.0
-"""Takes keep to their lines but for the 10 ms of the vocabulary, or are left as played (docs/beats.md)."""
+"""Takes keep to their lines but for the 10 ms of the vocabulary, or are left as played (docs/musicianship.md)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,7 +29,7 @@ NEAR_SECONDS, NEAR_QUARTERS = 0.025, 0.05
 """An onset that is both so near to a line is on it, played loosely."""
 LEAST_NEAR = 0.8
 """Share of such onsets from which a grid is the music's own: of real pieces on a wrong tempo 95 % have at most 0.6,
-on the right one 75 % have at least 0.85 (docs/beats.md)."""
+on the right one 75 % have at least 0.85 (docs/musicianship.md)."""
 REACH_SECONDS = 0.04
 """An onset farther from every line belongs to none."""
 TOGETHER_SECONDS = 0.02
