@@ -34,6 +34,12 @@ time.sleep({seconds})
 
 pytestmark = pytest.mark.usefixtures("bare")
 
+HEARS_CTRL_C = """import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from midi_llm.cli.main import main
+sys.exit(main())"""
+"""The command in a process of its own; a shell lets what it runs in the background ignore Ctrl-C."""
+
 
 def put_player(folder: Path, *, seconds: float = 0) -> None:
     path = folder / "aplay"
@@ -151,7 +157,7 @@ def test_ctrl_c_stops_the_player_too(song: Path, bare: Path, tmp_path: Path) -> 
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-m", "midi_llm", "play", str(song)],
+        [sys.executable, "-c", HEARS_CTRL_C, "play", str(song)],
         env={**os.environ, "TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
         start_new_session=True,
