@@ -186,7 +186,8 @@ def test_tidy_leaves_no_zero_duration_no_double_and_no_note_past_its_next_strike
 @given(events=event_lists(rests=False, max_time=200))
 def test_tidying_events_is_repairing_their_score(events: Events) -> None:
     mended, report = repair(dequantize(events))
-    assert np.array_equal(quantize(mended), quantize(dequantize(tidy(events))))
+    # together, notes come in the order of the tracks, which a removed double can change
+    assert sorted(quantize(mended).tolist()) == sorted(quantize(dequantize(tidy(events))).tolist())
     assert report.removed == len(events) - len(tidy(events))
 
 
