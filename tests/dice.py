@@ -17,6 +17,7 @@ class DiceEngine:
     """Draws uniformly, but no time over `stride` ticks ahead; `closes` is the chance of an extra id (SEPARATOR)."""
 
     name = "dice"
+    joins = False
 
     def __init__(self, *, stride: int = 40, closes: float = 0.0, max_positions: int = 2048) -> None:
         self.best_batch = 6

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from midi_llm.engines.base import Allowed, Engine, Request, SamplingParams, generate
+from midi_llm.engines.base import Allowed, Completion, Engine, Request, SamplingParams, generate
 from midi_llm.engines.onnx_engine import OnnxEngine
 from midi_llm.engines.replay import ReplayEngine
 from midi_llm.errors import EngineError, RequestError
@@ -128,7 +129,7 @@ def test_cancelling_midway_keeps_what_was_decoded_and_ends_every_open_request(en
     cancel = threading.Event()
     ids: dict[int, list[int]] = {0: [], 1: []}
     reasons = {}
-    for step in engine.stream([take(1, max_tokens=400), take(2, max_tokens=4)], cancel=cancel):
+    for step in engine.stream([take(1, max_tokens=2000), take(2, max_tokens=4)], cancel=cancel):
         if step.token_id is not None:
             ids[step.index].append(step.token_id)
         if step.finish_reason is not None:
@@ -136,7 +137,7 @@ def test_cancelling_midway_keeps_what_was_decoded_and_ends_every_open_request(en
         if len(ids[0]) == 6:
             cancel.set()
     assert reasons == {0: "cancelled", 1: "length"}
-    assert 6 <= len(ids[0]) <= 7
+    assert 6 <= len(ids[0]) < 1000  # an engine that works ahead has drawn some more meanwhile
     assert ids[0] == generate(engine, [take(1, max_tokens=len(ids[0]))])[0].token_ids
 
 
@@ -159,6 +160,32 @@ def test_two_streams_side_by_side_do_not_disturb_each_other(engine: Engine) -> N
     first, second = engine.stream([take(8)]), engine.stream([take(9)])
     pairs = list(zip(first, second, strict=True))
     assert [[step.token_id for step in steps] for steps in zip(*pairs, strict=True)] == expected
+
+
+def test_streams_of_several_threads_come_and_go_and_each_is_what_it_is_alone(engine: Engine) -> None:
+    if not engine.joins:
+        pytest.skip("this engine is used by one thread at a time")
+    batches = [
+        [take(seed * 3 + number, max_tokens=9 + 7 * number) for number in range(seed % 3 + 1)] for seed in range(7)
+    ]
+    alone = [[generate(engine, [request])[0] for request in _again(batch)] for batch in batches]
+    together: dict[int, list[Completion]] = {}
+
+    def follow(number: int) -> None:
+        together[number] = generate(engine, batches[number])
+
+    threads = [threading.Thread(target=follow, args=(number,)) for number in range(len(batches))]
+    for thread in threads:
+        thread.start()
+        thread.join(0.005)  # so that they join at different steps
+    for thread in threads:
+        thread.join(60)
+    assert [together[number] for number in range(len(batches))] == alone
+
+
+def _again(batch: list[Request]) -> list[Request]:
+    """The same requests with constraints that have seen nothing yet."""
+    return [replace(request, constraint=SlotCycle()) for request in batch]
 
 
 def test_bad_requests_are_refused_before_anything_is_decoded(engine: Engine) -> None:

@@ -83,14 +83,13 @@ def test_vllm_counts_eight_bit_layers_as_one_byte_and_a_cache_of_its_own_size(ti
 
 
 def test_onnx_needs_its_files_and_a_cache_as_large_as_the_engines_own(tiny_onnx_checkpoint: Path) -> None:
-    from midi_llm.engines.onnx_batch import OnnxBatch
 
     record = read_record(tiny_onnx_checkpoint, Weights(tiny_onnx_checkpoint))
     need = onnx_need(record)
     files = [file for file in (tiny_onnx_checkpoint / "onnx").iterdir() if file.name != "meta.json"]
     assert need.weights == sum(file.stat().st_size for file in files)
     engine = OnnxEngine(tiny_onnx_checkpoint)
-    batch = OnnxBatch(engine._body, record, rows=1, positions=record.max_positions)
+    batch = engine._model.batch(rows=1, positions=record.max_positions)
     assert need.cache == sum(cache.nbytes for cache in batch._cache)
 
 

@@ -29,7 +29,7 @@ class HeldEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.name, self.vocab_size = engine.name, engine.vocab_size
-        self.max_positions, self.best_batch = engine.max_positions, engine.best_batch
+        self.max_positions, self.best_batch, self.joins = engine.max_positions, engine.best_batch, engine.joins
         self.go = threading.Event()
         self.go.set()
         self.fault: Exception | None = None

@@ -42,7 +42,7 @@ def progress(notes: int) -> Progress:
 
 def test_every_note_is_told_once_and_a_new_attempt_is_announced() -> None:
     feed, metrics = Feed(), Metrics(lambda status: 0)
-    telling = Telling(feed, metrics)
+    telling = Telling(feed.publish, metrics)
     for notes in (1, 2, 3):
         telling(progress(notes))
     telling.flush()

@@ -50,11 +50,10 @@ def test_events_come_in_order_and_the_notes_are_all_told(running) -> None:
 
 def test_notes_are_told_before_the_job_ends(running) -> None:
     job = running.client.compose(LONG).id
-    for event in running.client.events(job):
-        if event.name == "notes":
-            assert running.client.job(job).status == "running"
-            running.client.cancel(job)
-    assert event.name == "cancelled"
+    next(event for event in running.client.events(job) if event.name == "notes")
+    assert running.client.job(job).status == "running"
+    running.client.cancel(job)
+    assert [event.name for event in running.client.events(job)] == ["cancelled"]
 
 
 def test_a_listener_goes_on_where_it_was(running) -> None:
@@ -202,8 +201,37 @@ def test_what_the_service_knows(running) -> None:
     assert running.client.instruments()[128].name == "Drums"
     assert running.http.get("/healthz").json() == {"status": "alive"}
     assert running.http.get("/readyz").json() == {"status": "ready"}
-    assert "midi-llm is running" in running.http.get("/").text
+    assert "midi-llm" in running.http.get("/").text.lower()
     running.client.wait(running.client.compose(SHORT).id)
     metrics = running.http.get("/metrics").text
     assert float(re.findall(r'midi_llm_jobs_total{kind="compose",status="done"} (.*)', metrics)[0]) >= 1
     assert "midi_llm_jobs_queued 0.0" in metrics
+
+
+def test_jobs_are_made_side_by_side_as_far_as_there_is_room_and_none_overtakes(running, until, monkeypatch) -> None:
+    monkeypatch.setattr(running.engine, "joins", True)
+    monkeypatch.setattr(running.engine, "best_batch", 5)
+    running.hold()
+    requests = [
+        SHORT.model_copy(update={"seed": seed, "takes": takes}) for seed, takes in ((1, 2), (2, 2), (3, 2), (4, 1))
+    ]
+    jobs = [running.client.compose(request).id for request in requests]
+    until(lambda: running.service.store.count()["running"] == 2)
+    assert [running.client.job(job).status for job in jobs] == ["running", "running", "queued", "queued"]
+    running.release()
+    assert [running.client.wait(job).status for job in jobs] == ["done"] * 4
+    for job, request in zip(jobs, requests, strict=True):
+        settings = Settings(seconds=2, seed=request.seed, takes=request.takes)
+        pieces = running.service.composer.compose_takes(request.prompt, settings)
+        midi = [to_midi_bytes(piece.score, title=request.prompt) for piece in pieces]
+        assert [running.client.midi(job, take) for take in range(request.takes)] == midi
+
+
+def test_stopping_puts_all_running_jobs_back(serving, monkeypatch, until) -> None:
+    with serving() as running:
+        monkeypatch.setattr(running.engine, "joins", True)
+        running.hold()
+        jobs = [running.client.compose(LONG.model_copy(update={"seed": seed})).id for seed in (1, 2, 3)]
+        until(lambda: running.service.store.count()["running"] == 3)
+        running.service.stop()
+        assert running.service.store.waiting() == jobs

@@ -124,6 +124,8 @@ class Engine(Protocol):
     best_batch: int
     """How many requests it decodes side by side at best, a guided one counted twice; more are better asked for in turn:
     they bring no speed, or their caches need too much memory. A stream serves any number."""
+    joins: bool
+    """Whether streams of several threads are decoded together, side by side. Where not, take one at a time."""
 
     def stream(self, requests: Sequence[Request], *, cancel: threading.Event | None = None) -> Iterator[Step]:
         """Decode all `requests` side by side and yield their ids as they come."""

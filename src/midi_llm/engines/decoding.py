@@ -101,9 +101,9 @@ def rows_of(lanes: Sequence[Lane]) -> list[tuple[OpenRequest, list[int]]]:
     """Each request with its rows, its own prompt's first; in the order in which those come."""
     if all(lane.prompt == 0 for lane in lanes):
         return [(lane.take, [row]) for row, lane in enumerate(lanes)]
-    second = {lane.take.index: row for row, lane in enumerate(lanes) if lane.prompt}
+    second = {lane.take: row for row, lane in enumerate(lanes) if lane.prompt}
     own = [(row, lane.take) for row, lane in enumerate(lanes) if not lane.prompt]
-    return [(take, [row, second[take.index]] if take.index in second else [row]) for row, take in own]
+    return [(take, [row, second[take]] if take in second else [row]) for row, take in own]
 
 
 def leave(lanes: list[Lane], copy: Callable[[int, int], None]) -> None:

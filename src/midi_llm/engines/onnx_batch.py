@@ -23,6 +23,8 @@ class OnnxBatch:
     """A cache of `rows` x `positions` and the bound buffers of the decoding step."""
 
     def __init__(self, session: ort.InferenceSession, record: OnnxRecord, *, rows: int, positions: int) -> None:
+        self.rows = rows
+        self.positions = positions
         self._session = session
         self._names = [f"{layer}.{kind}" for layer in range(record.layers) for kind in ("key", "value")]
         # calloc: pages that are never reached are never touched
@@ -57,6 +59,13 @@ class OnnxBatch:
         for cache in self._cache:
             cache[row, :, :length] = cache[source, :, :length]
         self._lengths[row] = length
+
+    def take_over(self, other: OnnxBatch, rows: int) -> None:
+        """Make the first `rows` rows equal to those of `other`, which is no larger."""
+        self._lengths[:rows] = other._lengths[:rows]
+        longest = int(self._lengths[:rows].max(initial=0))
+        for cache, old in zip(self._cache, other._cache, strict=True):
+            cache[:rows, :, :longest] = old[:rows, :, :longest]
 
     def step(self, embeds_BH: FloatArray) -> FloatArray:
         """Append one position to the first B rows; return their hidden states [B, hidden].

@@ -24,6 +24,7 @@ class ReplayEngine:
     """
 
     name = "replay"
+    joins = False
 
     def __init__(
         self, recordings: Recordings, *, vocab_size: int, max_positions: int = 2048, best_batch: int = 8

@@ -46,6 +46,7 @@ class TorchEngine:
     """
 
     name = "torch"
+    joins = False
 
     def __init__(
         self,

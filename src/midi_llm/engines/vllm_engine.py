@@ -41,6 +41,7 @@ class VllmEngine:
     """
 
     name = "vllm"
+    joins = True
 
     def __init__(
         self,

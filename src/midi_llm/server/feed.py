@@ -72,3 +72,42 @@ class Feed:
     def _wake(self) -> None:
         for wake in self._wakers:
             wake()
+
+
+class Feeds:
+    """The feeds of jobs that have not ended, by job. What is told of any other job is told to nobody."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[str, Feed] = {}
+
+    def open(self, job: str) -> Feed:
+        """A feed for a job that waits."""
+        feed = self._feeds[job] = Feed()
+        return feed
+
+    def get(self, job: str) -> Feed | None:
+        """The feed of a job that has not ended."""
+        return self._feeds.get(job)
+
+    def publish(self, job: str, name: str, data: Mapping[str, object]) -> None:
+        """Tell what happens to a job."""
+        feed = self._feeds.get(job)
+        if feed is not None:
+            feed.publish(name, data)
+
+    def end(self, job: str, name: str, data: Mapping[str, object]) -> None:
+        """Tell how a job ended; from now on the data base tells it."""
+        feed = self._feeds.pop(job, None)
+        if feed is not None:
+            feed.publish(name, data)
+            feed.close()
+
+    def close(self, job: str, name: str, data: Mapping[str, object]) -> None:
+        """Tell how a job ended where the data base cannot: the feed stays."""
+        self.publish(job, name, data)
+        self._feeds[job].close()
+
+    def close_all(self) -> None:
+        """Nothing more is told."""
+        for feed in list(self._feeds.values()):
+            feed.close()

@@ -1,13 +1,15 @@
 """One job made: a checked request and an opened model in, finished takes out, notes told as they come.
 
 In: a `Composer`, a request of schemas.py, the piece it works on. Out: facts and a MIDI file for each take.
-`check` refuses before anything waits what could not be made. Knows no data base and no HTTP.
+`check` refuses before anything waits what could not be made. A service's jobs are made by a `Maker`: the model of this
+process (`LocalMaker`), or others elsewhere. Knows no data base and no HTTP.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from midi_llm.compose.composer import Composer
 from midi_llm.compose.editor import edit_takes
@@ -29,6 +31,40 @@ Made = tuple[schemas.Take, bytes]
 OnProgress = Callable[[Progress], None]
 
 USUAL_METRE = "4/4"
+
+
+class Maker(Protocol):
+    """What makes jobs, several side by side where they gain by it; `make` is called from a thread for each job."""
+
+    @property
+    def takes_at_once(self) -> int:
+        """How many takes of all jobs together are composed side by side at best."""
+
+    def make(
+        self, request: Request, source: bytes | None, *, on_progress: OnProgress, cancel: threading.Event
+    ) -> list[Made]:
+        """Make one job; where `cancel` is set, what there is. The same request gives the same takes.
+
+        Raises `MidiLLMError`s.
+        """
+
+
+class LocalMaker:
+    """The model of this process."""
+
+    def __init__(self, composer: Composer) -> None:
+        self._composer = composer
+
+    @property
+    def takes_at_once(self) -> int:
+        """As many as the engine decodes together; 1 where it decodes each stream for itself."""
+        return self._composer.engine.best_batch if self._composer.engine.joins else 1
+
+    def make(
+        self, request: Request, source: bytes | None, *, on_progress: OnProgress, cancel: threading.Event
+    ) -> list[Made]:
+        """As `make` of this module."""
+        return make(self._composer, request, source, on_progress=on_progress, cancel=cancel)
 
 
 def check(composer: Composer, request: Request, source: bytes | None) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from midi_llm.server import schemas
 from midi_llm.server.feed import Feed
-from midi_llm.server.store import JobRecord
+from midi_llm.server.store import Facts, JobRecord
 
 _AS_KEPT = ("id", "kind", "status", "created", "started", "ended", "request", "takes", "position", "problem")
 
@@ -25,6 +25,11 @@ def request_of(record: JobRecord) -> schemas.Composition | schemas.Edit:
     if record.kind == "compose":
         return schemas.Composition(**record.request)
     return schemas.Edit(**record.request)
+
+
+def takes_of(request: Facts) -> int:
+    """How many takes a request as it is kept asks for."""
+    return int(request.get("takes", 1))
 
 
 def feed_of(job: schemas.Job) -> Feed:

@@ -122,11 +122,11 @@ class Store:
                 (job, kind, time.time(), client, json.dumps(request)),
             )
 
-    def start_next(self) -> JobRecord | None:
-        """Start the oldest job that waits."""
+    def start_next(self, has_room: Callable[[Facts], bool]) -> JobRecord | None:
+        """Start the oldest job that waits, unless there is no room for its request; then nothing overtakes it."""
         with self._transaction() as db:
-            row = db.execute("SELECT id FROM jobs WHERE status = 'queued' ORDER BY seq LIMIT 1").fetchone()
-            if row is None:
+            row = db.execute("SELECT id, request FROM jobs WHERE status = 'queued' ORDER BY seq LIMIT 1").fetchone()
+            if row is None or not has_room(json.loads(row["request"])):
                 return None
             db.execute(
                 "UPDATE jobs SET status = 'running', started = ?, starts = starts + 1 WHERE id = ?",

@@ -7,14 +7,17 @@ A `progress` of 0 notes says that a take is composed again: what was told of it 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from midi_llm.compose.take import LiveNote, Progress
 from midi_llm.music.score import DEFAULT_VELOCITY
-from midi_llm.server.feed import Feed
 from midi_llm.server.metrics import Metrics
 
 EVERY_SECONDS = 0.1
+
+Publish = Callable[[str, Mapping[str, object]], None]
+"""Takes the name and the data of an event."""
 
 
 @dataclass
@@ -26,10 +29,10 @@ class _Told:
 
 
 class Telling:
-    """Gathers notes for `feed`; call it with every `Progress`, and `flush` it at the end."""
+    """Gathers notes for `publish`; call it with every `Progress`, and `flush` it at the end."""
 
-    def __init__(self, feed: Feed, metrics: Metrics) -> None:
-        self._feed = feed
+    def __init__(self, publish: Publish, metrics: Metrics) -> None:
+        self._publish = publish
         self._metrics = metrics
         self._takes: dict[int, _Told] = {}
         self._last = time.monotonic()
@@ -39,7 +42,7 @@ class Telling:
         told = self._takes.setdefault(progress.take, _Told(progress))
         if progress.notes < told.reached.notes:
             told.fresh = []
-            self._feed.publish("progress", {"take": progress.take, "seconds": 0.0, "notes": 0})
+            self._publish("progress", {"take": progress.take, "seconds": 0.0, "notes": 0})
         told.reached = progress
         if progress.note is not None:
             told.fresh.append(progress.note)
@@ -52,8 +55,8 @@ class Telling:
         for number, told in self._takes.items():
             if told.fresh:
                 rows = [[*note, DEFAULT_VELOCITY] for note in told.fresh]
-                self._feed.publish("notes", {"take": number, "notes": rows})
+                self._publish("notes", {"take": number, "notes": rows})
                 reached = told.reached
-                self._feed.publish("progress", {"take": number, "seconds": reached.seconds, "notes": reached.notes})
+                self._publish("progress", {"take": number, "seconds": reached.seconds, "notes": reached.notes})
                 told.fresh = []
         self._last = time.monotonic()
