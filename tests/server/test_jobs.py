@@ -227,6 +227,15 @@ def test_jobs_are_made_side_by_side_as_far_as_there_is_room_and_none_overtakes(r
         assert [running.client.midi(job, take) for take in range(request.takes)] == midi
 
 
+def test_how_much_is_composed_at_once_can_be_said(serving, until) -> None:
+    with serving(at_once=3) as running:
+        running.hold()
+        jobs = [running.client.compose(SHORT.model_copy(update={"seed": seed})).id for seed in range(4)]
+        until(lambda: running.service.store.count() == {"queued": 1, "running": 3})
+        running.release()
+        assert {running.client.wait(job).status for job in jobs} == {"done"}
+
+
 def test_stopping_puts_all_running_jobs_back(serving, monkeypatch, until) -> None:
     with serving() as running:
         monkeypatch.setattr(running.engine, "joins", True)

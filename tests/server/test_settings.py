@@ -36,6 +36,7 @@ def test_a_public_address_needs_a_key_or_a_word() -> None:
         ({"api_keys": ("short",)}, "an API key has 5 characters"),
         ({"port": 70_000}, "port is 70000"),
         ({"queue": 0}, "queue is 0"),
+        ({"at_once": 0}, "at-once is 0; allowed is 1 and more"),
         ({"job_seconds": float("nan")}, "job-seconds is nan"),
     ],
 )

@@ -48,6 +48,12 @@ def register(parser: argparse.ArgumentParser) -> None:
         default = getattr(_DEFAULTS, name.replace("-", "_"))
         add(f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default {default})")
     add(
+        "--at-once",
+        type=int,
+        metavar="N",
+        help="takes of all jobs that are composed side by side (default: as many as the engine does best)",
+    )
+    add(
         "--job-seconds",
         type=float,
         default=_DEFAULTS.job_seconds,
@@ -71,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         origins=tuple(args.origins),
         queue=args.queue,
         per_client=args.per_client,
+        at_once=args.at_once,
         job_seconds=args.job_seconds,
     )
     try:

@@ -22,8 +22,9 @@ async def stream(feed: Feed, last_id: str | None) -> AsyncIterator[str]:
     loop, more = asyncio.get_running_loop(), asyncio.Event()
 
     def wake() -> None:
-        with suppress(RuntimeError):  # the loop has ended, and this stream with it
-            loop.call_soon_threadsafe(more.set)
+        if not more.is_set():
+            with suppress(RuntimeError):  # the loop has ended, and this stream with it
+                loop.call_soon_threadsafe(more.set)
 
     place = feed.place(last_id)
     with feed.listening(wake):
@@ -31,8 +32,8 @@ async def stream(feed: Feed, last_id: str | None) -> AsyncIterator[str]:
             more.clear()
             events, is_last = feed.since(place)
             place += len(events)
-            for event in events:
-                yield as_text(event)
+            if events:
+                yield "".join(map(as_text, events))
             if is_last:
                 return
             try:

@@ -44,7 +44,10 @@ class _Running:
 
 
 class Scheduler:
-    """A thread that starts jobs, and a thread for each job. `source` gives the piece that a request works on."""
+    """A thread that starts jobs, and a thread for each job. `source` gives the piece that a request works on.
+
+    `at_once` takes of all jobs are made side by side; None: what the maker does best.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Scheduler:
         metrics: Metrics,
         source: Callable[[making.Request], bytes | None],
         job_seconds: float,
+        at_once: int | None = None,
     ) -> None:
         self._store = store
         self._maker = maker
@@ -62,6 +66,7 @@ class Scheduler:
         self._metrics = metrics
         self._source = source
         self._job_seconds = job_seconds
+        self._at_once = at_once
         self.change = threading.Condition()
         """Held while jobs come, start and go."""
         self.is_stopping = False
@@ -126,8 +131,9 @@ class Scheduler:
 
     def _has_room(self, request: Facts) -> bool:
         """Whether a job can start; one alone always can."""
+        most = self._maker.takes_at_once if self._at_once is None else self._at_once
         takes = sum(takes_of(running.job.request) for running in self._running.values())
-        return takes == 0 or takes + takes_of(request) <= self._maker.takes_at_once
+        return takes == 0 or takes + takes_of(request) <= most
 
     def _pause(self, error: sqlite3.Error) -> None:
         _log.error("the data base cannot be used: %s", error)

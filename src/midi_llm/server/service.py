@@ -50,6 +50,7 @@ class Service:
             metrics=self.metrics,
             source=self.source,
             job_seconds=settings.job_seconds,
+            at_once=settings.at_once,
         )
 
     def start(self) -> None:

@@ -37,6 +37,8 @@ class ServerSettings:
     """Jobs that may wait."""
     per_client: int = 16
     """Jobs of one client that may wait or run."""
+    at_once: int | None = None
+    """Takes of all jobs that are composed side by side; None: as many as the engine does best."""
     streams: int = 256
     """Event streams that may be open."""
     request_seconds: float = 30.0
@@ -50,6 +52,8 @@ class ServerSettings:
         for name in ("queue", "per_client", "streams", "request_seconds", "job_seconds"):
             if not getattr(self, name) > 0:
                 raise RequestError(f"{name.replace('_', '-')} is {getattr(self, name):g}; allowed is above 0")
+        if self.at_once is not None and self.at_once < 1:
+            raise RequestError(f"at-once is {self.at_once}; allowed is 1 and more")
         if short := [key for key in self.api_keys if len(key) < LEAST_KEY_LENGTH]:
             raise RequestError(
                 f"an API key has {len(short[0])} characters; allowed are {LEAST_KEY_LENGTH} and more: make one with"
