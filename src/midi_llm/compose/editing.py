@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from midi_llm.compose.new_velocities import new_velocities
 from midi_llm.compose.retake import Passage
 from midi_llm.compose.settings import MIN_SECONDS
 from midi_llm.errors import RequestError
@@ -70,8 +71,11 @@ class Edit:
         """Ticks of the file as ticks of the model."""
         return _scaled(ticks, self.ticks_per_quarter, self.song.ticks_per_quarter)
 
-    def new_notes(self, composed: Events) -> NewNotes:
-        """Composed events [n, 4] as notes of the file: on its grid where it keeps to one, as loud as its own notes."""
+    def new_notes(self, composed: Events, *, seed: int) -> NewNotes:
+        """Composed events [n, 4] as notes of the file: on its grid where it keeps to one, as loud as its own notes.
+
+        `seed` varies how loud they are.
+        """
         song = self.song
         quarters = composed[:, 0] / self.ticks_per_quarter
         ends = quarters + composed[:, 1] / self.ticks_per_quarter
@@ -81,7 +85,7 @@ class Edit:
         notes["start"] = np.rint(quarters * song.ticks_per_quarter)
         notes["end"] = np.maximum(np.rint(ends * song.ticks_per_quarter), notes["start"] + 1)
         notes["instrument"], notes["pitch"] = composed[:, 2], composed[:, 3]
-        notes["velocity"] = [_velocity(song, instrument) for instrument in composed[:, 2].tolist()]
+        notes["velocity"] = new_velocities(song, ~self.removed, notes, seed=seed)
         return notes
 
 
@@ -194,9 +198,3 @@ def _edit(song: SongFile, removed: BoolArray, passages: tuple[Passage, ...]) -> 
 
 def _scaled(ticks: IntArray, to: int, per: int) -> IntArray:
     return np.rint(ticks * to / per).astype(np.int64)
-
-
-def _velocity(song: SongFile, instrument: int) -> int:
-    """The usual velocity of an instrument in a song, or of all where it is new."""
-    same = song.notes.velocity[song.notes.instrument == instrument]
-    return int(np.median(same if len(same) else song.notes.velocity))

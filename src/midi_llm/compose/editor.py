@@ -112,7 +112,8 @@ def describe(edit: Edit) -> str:
 
 
 def _edited(edit: Edit, take: Retake, prompt: str, seconds_taken: float) -> Edited:
-    content, added = edited(edit.song, removed=edit.removed, added=edit.new_notes(tidy(take.composed)))
+    notes = edit.new_notes(tidy(take.composed), seed=take.seed)
+    content, added = edited(edit.song, removed=edit.removed, added=notes)
     return Edited(
         content=content,
         added=added,
