@@ -26,6 +26,7 @@ class Counting:
         self.steps_at: dict[str, int] = {}
         self.error: Exception | None = None
         self.is_busy = False
+        self.is_held = False
 
     def add_request(self, name: str, prompt: dict[str, Any], sampling: object) -> None:
         assert not self.is_busy
@@ -46,7 +47,7 @@ class Counting:
         assert not self.is_busy
         self.is_busy = True
         self.batches.append(set(self.requests))
-        assert self.may_go.wait(5)
+        self._wait()
         if self.error is not None:
             self.is_busy = False
             raise self.error
@@ -60,6 +61,14 @@ class Counting:
                 del self.requests[name]
         self.is_busy = False
         return outputs
+
+    def _wait(self) -> None:
+        for _ in range(1000):
+            if self.may_go.wait(0.01):
+                self.is_held = False
+                return
+            self.is_held = True
+        raise AssertionError("the step was never let go")
 
 
 def decode(loop: StepLoop, name: str, count: int) -> list[int]:
@@ -111,6 +120,7 @@ def test_many_threads_are_batched_and_a_late_one_waits_for_one_step_at_most() ->
         thread.start()
     wait_until(lambda: len(engine.requests) == 6)
     engine.may_go.clear()
+    wait_until(lambda: engine.is_held)
     late = [threading.Thread(target=run, args=(f"late {number}", 20)) for number in range(6)]
     for thread in late:
         thread.start()

@@ -19,6 +19,7 @@ from engines.test_engine_contract import (  # noqa: F401 - collected here, with 
     test_bad_requests_are_refused_before_anything_is_decoded,
     test_cancelling_midway_keeps_what_was_decoded_and_ends_every_open_request,
     test_it_is_an_engine_with_the_sizes_of_its_model,
+    test_streams_of_several_threads_come_and_go_and_each_is_what_it_is_alone,
     test_the_last_position_of_the_model_can_be_used,
     test_the_same_seed_repeats_and_another_seed_differs,
     test_the_stream_yields_every_id_in_order_and_one_end_per_request,
