@@ -34,6 +34,7 @@ from midi_llm.compose.take import Ending, Progress, Take
 from midi_llm.compose.timing import with_beats, written_beats
 from midi_llm.compose.tonic import in_key
 from midi_llm.compose.verdict import judge
+from midi_llm.engines.absent import NO_ENGINE, AbsentEngine
 from midi_llm.engines.base import Engine, FinishReason, SamplingParams
 from midi_llm.engines.open import open_engine
 from midi_llm.engines.rules import Layout
@@ -90,13 +91,17 @@ class Composer:
     def open(cls, model: str = DEFAULT_MODEL, *, engine: str = DEFAULT_ENGINE, grammar: bool = True) -> Self:
         """Open a model by name, folder or hub id with the engine auto, onnx, torch or vllm.
 
+        `engine` "none": no weights are loaded; plans and checks as ever, and composes nothing.
         `grammar` False: the engine shall also draw ids that no grammar allows (`compose` never asks for them).
         """
         folder = resolve_model(model)
         info = verify_checkpoint(folder)
         sampling = read_record(folder).sampling
+        layout = Layout(**layout_numbers(info.text_rows)) if grammar else None
         return cls(
-            engine=open_engine(folder, engine, layout=Layout(**layout_numbers(info.text_rows)) if grammar else None),
+            engine=AbsentEngine(vocab_size=info.vocab_size, max_positions=info.max_positions)
+            if engine == NO_ENGINE
+            else open_engine(folder, engine, layout=layout),
             tokenizer=load_tokenizer(folder),
             prompt_format=info.prompt_format,
             model=model,
