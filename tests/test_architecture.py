@@ -76,6 +76,8 @@ MOST_FUNCTION_LINES = 40
 MEDIAN_FUNCTION_LINES = 12
 
 FILES = sorted(PACKAGE.rglob("*.py"))
+DEPLOY_FILES = sorted((ROOT / "deploy").rglob("*.py"))
+"""Beside the package, and held to the same sizes and the same care."""
 TEST_FILES = sorted(path for name in ("tests", "benchmarks") for path in (ROOT / name).rglob("*.py"))
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -197,13 +199,13 @@ def test_there_is_no_import_cycle() -> None:
         visit(name, ())
 
 
-@pytest.mark.parametrize("path", FILES + TEST_FILES, ids=label)
+@pytest.mark.parametrize("path", FILES + DEPLOY_FILES + TEST_FILES, ids=label)
 def test_a_file_has_at_most_300_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
 
 
 def test_functions_are_short() -> None:
-    sizes = {f"{label(p)}:{f.lineno} {f.name}": body_lines(f) for p in FILES for f, _ in functions(p)}
+    sizes = {f"{label(p)}:{f.lineno} {f.name}": body_lines(f) for p in FILES + DEPLOY_FILES for f, _ in functions(p)}
     too_long = {name: size for name, size in sizes.items() if size > MAX_FUNCTION_LINES}
     assert not too_long, too_long
     longish = {name: size for name, size in sizes.items() if size > MOST_FUNCTION_LINES}
@@ -211,7 +213,7 @@ def test_functions_are_short() -> None:
     assert statistics.median(sizes.values()) <= MEDIAN_FUNCTION_LINES
 
 
-@pytest.mark.parametrize("path", FILES, ids=label)
+@pytest.mark.parametrize("path", FILES + DEPLOY_FILES, ids=label)
 def test_every_module_states_its_contract_in_ten_lines(path: Path) -> None:
     docstring = ast.get_docstring(tree(path))
     assert docstring, f"{label(path)} has no docstring"
@@ -219,7 +221,7 @@ def test_every_module_states_its_contract_in_ten_lines(path: Path) -> None:
         assert len(docstring.splitlines()) <= 10, f"{label(path)}: a module docstring has at most 10 lines"
 
 
-@pytest.mark.parametrize("path", FILES, ids=label)
+@pytest.mark.parametrize("path", FILES + DEPLOY_FILES, ids=label)
 def test_public_functions_are_documented_and_typed(path: Path) -> None:
     for function, public in functions(path):
         where = f"{label(path)}:{function.lineno} {function.name}"
@@ -231,7 +233,7 @@ def test_public_functions_are_documented_and_typed(path: Path) -> None:
             assert ast.get_docstring(function), f"{where} has no docstring"
 
 
-@pytest.mark.parametrize("path", FILES, ids=label)
+@pytest.mark.parametrize("path", FILES + DEPLOY_FILES, ids=label)
 def test_no_exception_is_caught_bare_or_broad(path: Path) -> None:
     source = path.read_text(encoding="utf-8").splitlines()
     for node in ast.walk(tree(path)):

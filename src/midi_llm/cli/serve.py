@@ -10,11 +10,17 @@ import os
 import sys
 import webbrowser
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midi_llm.compose.settings import DEFAULT_ENGINE, DEFAULT_MODEL
 from midi_llm.errors import MissingExtraError
 from midi_llm.server.settings import DEFAULT_HOST, DEFAULT_PORT, KEYS_VARIABLE, ServerSettings
+
+if TYPE_CHECKING:
+    from midi_llm.compose.composer import Composer
+    from midi_llm.server.making import Maker
 
 DATA_VARIABLE = "XDG_DATA_HOME"
 
@@ -68,7 +74,18 @@ _DEFAULTS = ServerSettings(data=Path())
 
 def run(args: argparse.Namespace) -> int:
     """Serve; returns the exit code."""
-    settings = ServerSettings(
+    settings = server_settings(args)
+    require_packages()
+    from midi_llm.compose.composer import Composer
+
+    with Composer.open(args.model, engine=args.engine) as composer:
+        serve_until_stopped(composer, settings, opens=args.open)
+    return 0
+
+
+def server_settings(args: argparse.Namespace) -> ServerSettings:
+    """What the arguments and the environment say. Raises `RequestError`."""
+    return ServerSettings(
         data=data_folder() if args.data is None else args.data,
         host=args.host,
         port=args.port,
@@ -80,25 +97,34 @@ def run(args: argparse.Namespace) -> int:
         at_once=args.at_once,
         job_seconds=args.job_seconds,
     )
+
+
+def require_packages() -> None:
+    """Load what serving needs. Raises `MissingExtraError`."""
     try:
-        from midi_llm.server.logs import log_to_stderr
-        from midi_llm.server.run import serve
-        from midi_llm.server.service import Service
+        import_module("midi_llm.server.run")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("midi_llm"):
             raise
         raise MissingExtraError(error.name or "fastapi", "server") from error
-    from midi_llm.compose.composer import Composer
+
+
+def serve_until_stopped(
+    composer: Composer, settings: ServerSettings, *, maker: Maker | None = None, opens: bool = False
+) -> None:
+    """Serve, with the address and the log on stderr; `opens` shows the studio. `maker` None: `composer` composes."""
+    from midi_llm.server.logs import log_to_stderr
+    from midi_llm.server.run import serve
+    from midi_llm.server.service import Service
 
     def say(address: str) -> None:
         print(f"midi-llm is at {address} (Ctrl-C stops it)", file=sys.stderr, flush=True)
         log_to_stderr()
-        if args.open:
+        if opens:
             webbrowser.open(address)
 
-    with Composer.open(args.model, engine=args.engine) as composer, closing(Service(composer, settings)) as service:
+    with closing(Service(composer, settings, maker)) as service:
         serve(service, on_listening=say)
-    return 0
 
 
 def data_folder() -> Path:

@@ -80,7 +80,7 @@ def _connected(address: str, workers: int) -> Iterator[None]:
     if address == "local":
         own = {"num_cpus": workers, "object_store_memory": LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
     try:
-        _probe(address)
+        probe(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (OSError, RuntimeError, ValueError) as error:
         raise DatasetError(
@@ -93,7 +93,7 @@ def _connected(address: str, workers: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def _probe(address: str) -> None:
+def probe(address: str) -> None:
     """Raise `OSError` when nobody listens at "host:port", where Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if host and port.isdigit() and "://" not in host:

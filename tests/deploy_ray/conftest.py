@@ -1,0 +1,79 @@
+"""Tests that run Ray itself, on this machine: `make test-deploy`. Without Ray Serve they are not collected."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+os.environ["PYTHONPATH"] = str(ROOT)  # replicas import deploy/ as well
+
+try:
+    from ray import serve as _serve  # noqa: F401
+except ModuleNotFoundError:
+    collect_ignore_glob = ["test_*.py"]
+else:
+    from deploy.cluster import Replicas, running
+    from deploy.maker import RayMaker
+    from midi_llm.compose.composer import Composer
+
+    @pytest.fixture(scope="module")
+    def maker() -> Iterator[RayMaker]:
+        """Two replicas of nano, a core each."""
+        with running(Replicas(least=2)) as made:
+            yield made
+
+    @pytest.fixture(scope="module")
+    def composer() -> Iterator[Composer]:
+        """The same model in this process."""
+        with Composer.open("nano", engine="onnx") as opened:
+            yield opened
+
+
+def until(is_so: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait for something that other processes bring about."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
+
+
+def replica_processes(ancestor: int) -> list[int]:
+    """The replicas that `ancestor` has started: their process ids."""
+    return [
+        pid
+        for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal())
+        if _read(pid, "cmdline").startswith("ray::ServeReplica") and ancestor in _ancestors(pid)
+    ]
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used so far."""
+    fields = _read(pid, "stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def busiest(pids: list[int], seconds: float = 0.4) -> int:
+    """The process that uses most of the next `seconds`."""
+    before = {pid: processor_seconds(pid) for pid in pids}
+    time.sleep(seconds)
+    return max(pids, key=lambda pid: processor_seconds(pid) - before[pid])
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    while pid > 1 and (stat := _read(pid, "stat")):
+        pid = int(stat.rpartition(")")[2].split()[1])
+        yield pid
+
+
+def _read(pid: int, name: str) -> str:
+    try:
+        return Path("/proc", str(pid), name).read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return ""
