@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from midi_llm.compose.composer import Composer
+from midi_llm.compose.take import Progress
+from midi_llm.server import making
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -21,7 +26,6 @@ except ModuleNotFoundError:
 else:
     from deploy.cluster import Replicas, running
     from deploy.maker import RayMaker
-    from midi_llm.compose.composer import Composer
 
     @pytest.fixture(scope="module")
     def maker() -> Iterator[RayMaker]:
@@ -36,6 +40,14 @@ else:
             yield opened
 
 
+def made_here(
+    composer: Composer, request: making.Request, source: bytes | None = None
+) -> tuple[list[making.Made], list[Progress]]:
+    """What a job gives, and tells, in this process."""
+    told: list[Progress] = []
+    return making.make(composer, request, source, on_progress=told.append, cancel=threading.Event()), told
+
+
 def until(is_so: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for something that other processes bring about."""
     end = time.monotonic() + seconds
@@ -44,13 +56,15 @@ def until(is_so: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+def descendants(ancestor: int) -> list[int]:
+    """The processes that `ancestor` has started, and theirs: their ids."""
+    pids = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal())
+    return [pid for pid in pids if ancestor in _ancestors(pid)]
+
+
 def replica_processes(ancestor: int) -> list[int]:
-    """The replicas that `ancestor` has started: their process ids."""
-    return [
-        pid
-        for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal())
-        if _read(pid, "cmdline").startswith("ray::ServeReplica") and ancestor in _ancestors(pid)
-    ]
+    """Those of them that are replicas."""
+    return [pid for pid in descendants(ancestor) if _read(pid, "cmdline").startswith("ray::ServeReplica")]
 
 
 def processor_seconds(pid: int) -> float:

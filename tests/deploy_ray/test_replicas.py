@@ -14,19 +14,13 @@ from deploy.maker import RayMaker
 from midi_llm.compose.composer import Composer
 from midi_llm.compose.take import Progress
 from midi_llm.errors import RequestError
-from midi_llm.server import making
-from midi_llm.server.making import Made, Request
+from midi_llm.server.making import Made
 from midi_llm.server.schemas import Composition, Edit, Source
 
-from .conftest import busiest, processor_seconds, replica_processes, until
+from .conftest import busiest, made_here, processor_seconds, replica_processes, until
 
 SHORT = Composition(prompt="a calm piano piece", seconds=10, seed=5, takes=2)
 LONG = Composition(prompt="a fast techno track", seconds=600, seed=9)
-
-
-def made_here(composer: Composer, request: Request, source: bytes | None = None) -> tuple[list[Made], list[Progress]]:
-    told: list[Progress] = []
-    return making.make(composer, request, source, on_progress=told.append, cancel=threading.Event()), told
 
 
 def without_clock(made: list[Made]) -> list[tuple[dict[str, object], bytes]]:
