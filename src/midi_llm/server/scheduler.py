@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 5.0
 """Between tries to use a data base that fails."""
+ROOM_SECONDS = 1.0
+"""Between looks for room that the maker has got meanwhile."""
 USUAL_JOB_SECONDS = 5.0
 """Until a job has ended here."""
 
@@ -126,7 +128,7 @@ class Scheduler:
                     running = self._running[record.id] = _Running(job=record)
                     self._tell_places(record.id)
                     return running
-                self.change.wait()
+                self.change.wait(ROOM_SECONDS)
         return None
 
     def _has_room(self, request: Facts) -> bool:
