@@ -6,7 +6,7 @@
 # make serve                  the studio and the API on this machine, http://127.0.0.1:8000 (builds the pages where npm is)
 # make studio                 the studio's pages from web/ (needs node; nothing else does)
 # make test-vllm              the vLLM engine on a CPU, in an environment of its own (3.4 GB)
-# make test-deploy            replicas on a local Ray, in an environment of its own (0.7 GB)
+# make test-deploy            replicas on a local Ray, in an environment of its own (0.6 GB)
 #
 # There is one environment, .venv: `compose` fills it with the core packages, `test` and `check` add the rest.
 # A stamp file says what is installed, so that pip runs only when pyproject.toml has changed.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midi_llm.compose.settings import DEFAULT_ENGINE, DEFAULT_MODEL
-from midi_llm.data.ray_cluster import probe
+from midi_llm.data.ray_cluster import LOCAL_OBJECT_STORE_BYTES, probe
 from midi_llm.errors import EngineError, MidiLLMError, MissingExtraError, RequestError
 
 if TYPE_CHECKING:
@@ -111,13 +111,16 @@ def _connect(replicas: Replicas) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if replicas.address is None:
-            ray.init("local", include_dashboard=False, **quiet)
+            ray.init("local", include_dashboard=False, object_store_memory=LOCAL_OBJECT_STORE_BYTES, **quiet)
         else:  # its machines need midi_llm; this package is sent there
             probe(replicas.address)
             ray.init(replicas.address, runtime_env={"py_modules": [str(Path(__file__).parent)]}, **quiet)
     except (OSError, RuntimeError, ValueError) as error:
         where = "on this machine" if replicas.address is None else f"at {replicas.address!r}"
-        raise EngineError(f"Ray cannot be had {where} ({error}); start it with `ray start --head`") from error
+        raise EngineError(
+            f"Ray cannot be had {where} ({error}); start it with `ray start --head`, and set RAY_AUTH_MODE=token"
+            " where it asks for a token"
+        ) from error
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     for name, each in (("CPU", replicas.cores), ("GPU", replicas.gpus)):
         if replicas.least * each > total.get(name, 0):
