@@ -86,7 +86,7 @@ def running(replicas: Replicas) -> Iterator[RayMaker]:
         takes_each = _takes_each(replicas)
         serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING", "enable_access_log": False})
         try:
-            handle = serve.run(_application(replicas, takes_each), name=APPLICATION, route_prefix=None)
+            handle = _started(_application(replicas, takes_each))
             with closing(RayMaker(handle, takes_each=takes_each, count=count_replicas)) as maker:
                 yield maker
         finally:
@@ -129,6 +129,16 @@ def _connect(replicas: Replicas) -> None:
                 f"{replicas.least} replicas need {replicas.least * each:g} {name}s, and there are"
                 f" {total.get(name, 0):g}; ask for fewer with --replicas, --cores and --gpus, or add machines"
             )
+
+
+def _started(application: Any) -> Any:
+    """The handle of an application whose replicas run."""
+    from ray import serve
+
+    try:
+        return serve.run(application, name=APPLICATION, route_prefix=None)
+    except RuntimeError as error:  # what Serve raises where a replica fails again and again
+        raise EngineError(f"the replicas do not start: {error}") from error
 
 
 def _takes_each(replicas: Replicas) -> int:

@@ -83,7 +83,7 @@ def test_a_cancelled_job_frees_its_replica_at_once(maker: RayMaker) -> None:
 
 
 def test_a_job_whose_replica_is_killed_is_made_again_and_is_the_same_piece(maker: RayMaker, composer: Composer) -> None:
-    request = LONG.model_copy(update={"seconds": 60})
+    request = LONG.model_copy(update={"seconds": 40})
     told: list[Progress] = []
     with ThreadPoolExecutor(1) as thread:
         job = thread.submit(maker.make, request, None, on_progress=told.append, cancel=threading.Event())
