@@ -20,6 +20,8 @@ from .conftest import ROOT, descendants, made_here, until
 
 SHORT = Composition(prompt="a calm piano piece", seconds=10, seed=5, takes=2)
 LONG = Composition(prompt="a fast techno track", seconds=600, seed=9)
+WITHOUT_PATH = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+"""Whoever starts the program from the root of the repository needs none."""
 
 
 def command(*arguments: str) -> list[str]:
@@ -29,7 +31,7 @@ def command(*arguments: str) -> list[str]:
 @contextmanager
 def program(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The program while it runs, and its address; it is stopped in order."""
-    process = subprocess.Popen(command(*arguments), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(*arguments), cwd=ROOT, env=WITHOUT_PATH, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
         yield process, next(line for line in process.stderr if "midi-llm is at" in line).split()[3]
@@ -79,14 +81,16 @@ def test_told_to_stop_it_puts_its_job_back_and_leaves_no_process(tmp_path: Path)
         started = descendants(process.pid)
     assert process.returncode == 0
     assert len(started) > 3
-    until(lambda: not any(Path("/proc", str(pid)).exists() for pid in started), seconds=10)
+    until(lambda: not any(Path("/proc", str(pid)).exists() for pid in started), seconds=150)
     with closing(Store(tmp_path)) as store:
         assert store.waiting() == [job]
 
 
 def refused(*arguments: str) -> str:
     """The only line that the program says."""
-    done = subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command(*arguments), cwd=ROOT, env=WITHOUT_PATH, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     return line
