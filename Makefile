@@ -1,5 +1,5 @@
 # make compose PROMPT="..."   compose a MIDI file (creates .venv on first use, without torch)
-# make test                   everything the tests need, and the tests
+# make test                   everything the tests need, and the tests (the studio's where node and Chromium are)
 # make check                  format, lint, types, architecture, docs in sync
 # make smoke                  the whole way in miniature: music, data set, both stages, a model that composes
 # make bench                  the tables of benchmarks/

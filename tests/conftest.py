@@ -16,7 +16,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the models are so
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before triton: its kernels then run here, as Python
 
-LONG = ("test_processes.py", "test_loop.py", "test_base_model.py", "test_assess.py", "test_expand.py", "test_build.py")
+LONG = (
+    "test_processes.py",
+    "test_studio.py",
+    "test_loop.py",
+    "test_base_model.py",
+    "test_assess.py",
+    "test_expand.py",
+    "test_build.py",
+)
 """Files that take longest, the longest first."""
 
 

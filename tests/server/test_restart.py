@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,7 @@ from midi_llm.client import Client, Composition
 from midi_llm.compose.composer import Composer
 from midi_llm.compose.settings import Settings
 from midi_llm.music.write import to_midi_bytes
+from program import serving_program
 
 SHORT = Composition(prompt="a calm piano piece", seconds=5, seed=5, takes=2)
 LONG = Composition(prompt="a long dance", seconds=600, seed=9, temperature=1.0)
@@ -21,16 +19,8 @@ LONG = Composition(prompt="a long dance", seconds=600, seed=9, temperature=1.0)
 
 @contextmanager
 def program(model: Path, data: Path) -> Iterator[tuple[subprocess.Popen[str], Client]]:
-    command = [sys.executable, "-m", "midi_llm", "serve", "--port", "0", "--model", str(model), "--data", str(data)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert process.stderr is not None
-    try:
-        line = next(line for line in process.stderr if "midi-llm is at" in line)
-        with Client(line.split()[3]) as client:
-            yield process, client
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+    with serving_program(data, "--model", str(model)) as (process, url), Client(url) as client:
+        yield process, client
 
 
 def test_killed_and_started_again_nothing_is_lost(tiny_onnx_checkpoint: Path, tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ export class Work {
 
   private async reconnect(): Promise<void> {
     while (!this.online) {
-      await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
+      await pause(RECONNECT_MS);
       await this.attempt(() => api.request("/healthz"));
     }
     this.store.tell();
@@ -216,6 +216,19 @@ export class Work {
     this.problem = "";
     this.store.tell();
   }
+}
+
+/** Some time, or until the browser says that there is a network again. */
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      window.clearTimeout(timer);
+      window.removeEventListener("online", end);
+      resolve();
+    };
+    const timer = window.setTimeout(end, milliseconds);
+    window.addEventListener("online", end);
+  });
 }
 
 function unlessUnfinished(error: unknown): null {

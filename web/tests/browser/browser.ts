@@ -3,12 +3,17 @@
 import { existsSync } from "node:fs";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
 
+/** It draws without a GPU, and asks nothing of the network but the pages; Playwright adds more such, and an empty profile. */
+const FLAGS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+  "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+];
 const PLACES = [process.env["CHROMIUM"], "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 export async function openBrowser(): Promise<Browser> {
   const executablePath = PLACES.find((path) => path !== undefined && existsSync(path));
   if (executablePath === undefined) throw new Error("no Chromium found; install one (apt-get install chromium) or set CHROMIUM");
-  return chromium.launch({ executablePath, args: ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"] });
+  return chromium.launch({ executablePath, args: FLAGS });
 }
 
 export interface Visit {
@@ -37,6 +42,15 @@ export async function visit(browser: Browser, url: string, options: BrowserConte
 /** The number of notes in the roll. */
 export async function notesShown(page: Page): Promise<number> {
   return Number(await page.getAttribute("#roll", "data-notes"));
+}
+
+/** Waits until the shown take is finished and in the roll; looks once a frame. */
+export async function takeDone(page: Page): Promise<void> {
+  await page.waitForFunction(
+    () => document.querySelector('.take[aria-pressed="true"][data-status="done"]') !== null && Number(document.getElementById("roll")?.dataset["notes"]) > 0,
+    null,
+    { timeout: 120_000 },
+  );
 }
 
 export async function waitForNotes(page: Page, count: number): Promise<void> {

@@ -8,11 +8,15 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { standIn, type StandIn } from "../stand-in/server";
-import { notesShown, openBrowser, visit, waitForNotes } from "./browser";
+import { notesShown, openBrowser, takeDone, visit } from "./browser";
 import { giveEar, waitForSilence, waitForSound } from "./ear";
 
 const PROMPT = "A lively song with piano, bass, strings and clarinet in A minor, 112 bpm";
 const PICTURES = process.env["STUDIO_PICTURES"] === "1" ? fileURLToPath(new URL("../../../docs/images/", import.meta.url)) : mkdtempSync(join(tmpdir(), "studio-"));
+/** A piece that is short to compose, except for the picture. */
+const SECONDS = process.env["STUDIO_PICTURES"] === "1" ? 30 : 12;
+/** Long enough for notes to be seen before the last ones are there. */
+const SEEN_MS = 45;
 const LARGEST_PICTURE = 300_000;
 
 let browser: Browser;
@@ -22,7 +26,7 @@ let url = process.env["STUDIO_URL"] ?? "";
 before(async () => {
   browser = await openBrowser();
   if (url === "") {
-    service = await standIn();
+    service = await standIn({ pauseMs: SEEN_MS });
     url = service.url;
   }
 });
@@ -40,8 +44,16 @@ async function dragOnRuler(page: Page, from: number, to: number): Promise<void> 
   await page.mouse.up();
 }
 
-async function takeDone(page: Page): Promise<void> {
-  await page.waitForSelector('.take[aria-pressed="true"][data-status="done"]', { timeout: 120_000 });
+/** How many notes the roll shows as soon as it shows any, and what state their take is in at that moment. */
+async function firstNotes(page: Page): Promise<[number, string | undefined]> {
+  const seen = await page.waitForFunction(() => {
+    const notes = Number(document.getElementById("roll")?.dataset["notes"]);
+    const take = document.querySelector<HTMLElement>('.take[aria-pressed="true"]');
+    return notes > 0 ? ([notes, take?.dataset["status"]] as [number, string | undefined]) : null;
+  });
+  const found = await seen.jsonValue();
+  assert.ok(found !== null);
+  return found;
 }
 
 async function downloaded(page: Page, label: string): Promise<Buffer> {
@@ -56,12 +68,13 @@ test("compose, listen, mute, infill, undo, download", { timeout: 300_000 }, asyn
   await page.fill("#prompt", PROMPT);
   await page.waitForSelector('.chip[data-wish="tempo"].read');
   assert.equal(await page.inputValue('.chip[data-wish="tempo"] input'), "112");
+  await page.fill('.chip[data-wish="seconds"] input', String(SECONDS));
+  await page.keyboard.press("Tab");
   const [answer] = await Promise.all([page.waitForResponse((one) => one.url().endsWith("/v1/compositions")), page.click(".composer .primary")]);
   const job = (await answer.json()) as { id: string };
   await page.waitForSelector('.take[aria-pressed="true"][data-status="running"]');
-  await waitForNotes(page, 1);
-  assert.equal(await page.getAttribute('.take[aria-pressed="true"]', "data-status"), "running", "notes are there before the end");
-  const early = await notesShown(page);
+  const [early, status] = await firstNotes(page);
+  assert.equal(status, "running", "notes are there before the end");
   await takeDone(page);
   const whole = await notesShown(page);
   assert.ok(early < whole, `${early} notes early, ${whole} in the end`);

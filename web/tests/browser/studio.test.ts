@@ -6,7 +6,7 @@ import { after, afterEach, before, beforeEach, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import { readMidi } from "../../src/music/midi-reader";
 import { standIn, type StandIn } from "../stand-in/server";
-import { notesShown, openBrowser, visit, waitForNotes, type Visit } from "./browser";
+import { notesShown, openBrowser, takeDone, visit, waitForNotes, type Visit } from "./browser";
 import { giveEar, waitForSound } from "./ear";
 
 let browser: Browser;
@@ -31,8 +31,7 @@ async function enter(options: Parameters<typeof visit>[2] = {}): Promise<Visit> 
 async function compose(page: Page, prompt: string): Promise<void> {
   await page.fill("#prompt", prompt);
   await page.click(".composer .primary");
-  await page.waitForSelector('.take[aria-pressed="true"][data-status="done"]');
-  await page.waitForFunction(() => Number(document.getElementById("roll")?.dataset["notes"]) > 0);
+  await takeDone(page);
 }
 
 async function isNotes(page: Page, count: number): Promise<void> {

@@ -4,7 +4,6 @@ import type { Job, NotesBody, Take } from "../../src/api";
 import { BPM, music } from "./music";
 
 const BATCHES = 20;
-const PAUSE_MS = 45;
 const SLOW_PAUSE_MS = 500;
 const PLAIN_BARS = 16;
 
@@ -20,6 +19,9 @@ type Asked = Record<string, unknown>;
 export class Jobs {
   readonly all = new Map<string, Running>();
   private count = 0;
+
+  /** `pauseMs`: between two batches of notes. */
+  constructor(private readonly pauseMs: number) {}
 
   start(kind: string, request: Asked, parent: Job["parent"]): Job {
     const id = `job${++this.count}`;
@@ -48,9 +50,9 @@ export class Jobs {
         .flatMap((track) => track.notes.map(([start, duration, pitch, velocity]) => [start, duration, track.instrument, pitch, velocity]))
         .sort((left, right) => (left[0] ?? 0) - (right[0] ?? 0)),
     );
-    const pause = /slow/.test(String(job.request["prompt"])) ? SLOW_PAUSE_MS : PAUSE_MS;
+    const pause = /slow/.test(String(job.request["prompt"])) ? SLOW_PAUSE_MS : this.pauseMs;
     for (let batch = 0; batch < BATCHES; batch++) {
-      if (batch === 2 && /uneven/.test(String(job.request["prompt"]))) finish(running, pieces[0], 0);
+      if (batch === 1 && /uneven/.test(String(job.request["prompt"]))) finish(running, pieces[0], 0);
       await new Promise((resolve) => setTimeout(resolve, pause));
       if (running.ended) return;
       rows.forEach((all, take) => {

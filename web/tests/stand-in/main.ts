@@ -2,5 +2,5 @@
 
 import { standIn } from "./server";
 
-const { url } = await standIn({ port: 8000 });
+const { url } = await standIn({ port: 8000, pauseMs: 45 });
 console.log(url);

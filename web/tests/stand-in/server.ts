@@ -26,9 +26,19 @@ export interface StandIn {
   close(): Promise<void>;
 }
 
-/** `font` false: the service has no sound font; `key`: what it asks for. Port 0 takes a free one. */
-export async function standIn({ port = 0, font = true, key = "" }: { port?: number; font?: boolean; key?: string } = {}): Promise<StandIn> {
-  const state = { jobs: new Jobs(), asked: [] as Record<string, unknown>[], uploads: [] as Buffer[], font, key };
+export interface Options {
+  /** 0 takes a free one. */
+  readonly port?: number;
+  /** Whether it has a sound font, where the machine has one. */
+  readonly font?: boolean;
+  /** The API key that it asks for; "": none. */
+  readonly key?: string;
+  /** Between two batches of notes; there are twenty. */
+  readonly pauseMs?: number;
+}
+
+export async function standIn({ port = 0, font = true, key = "", pauseMs = 12 }: Options = {}): Promise<StandIn> {
+  const state = { jobs: new Jobs(pauseMs), asked: [] as Record<string, unknown>[], uploads: [] as Buffer[], font, key };
   const server = createServer((request, response) => void answer(state, request, response));
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   const address = server.address();

@@ -1,0 +1,23 @@
+"""The studio by itself: its types, its units, and its pages in a browser against the stand-in."""
+
+from __future__ import annotations
+
+import pytest
+
+from studio_pages import need_packages, need_pages, npx, node_tests
+
+
+def test_its_types_are_right() -> None:
+    need_packages()
+    npx("tsc", "--noEmit")
+
+
+def test_its_units() -> None:
+    need_packages()
+    npx("tsx", "--test", *node_tests("unit"))
+
+
+@pytest.mark.parametrize("name", node_tests("browser"))
+def test_in_a_browser(name: str) -> None:
+    chromium = need_pages()
+    npx("tsx", "--test", name, CHROMIUM=chromium)

@@ -1,0 +1,97 @@
+"""The studio's packages and pages for its tests: made where they are missing or old, once for all test processes.
+
+Out: the programs run; or the test is skipped, with what is missing and how to get it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+WEB = ROOT / "web"
+LOCK = WEB / "package-lock.json"
+PACKAGES = WEB / "node_modules" / ".package-lock.json"
+"""npm writes it last."""
+PAGE = ROOT / "src" / "midi_llm" / "server" / "studio" / "index.html"
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+UNREACHABLE = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|ETIMEDOUT|ENOTCACHED")
+INSTALL_SECONDS = 300
+RUN_SECONDS = 240
+
+
+def node_tests(folder: str) -> list[str]:
+    """The files of web/tests/`folder`, as node names them."""
+    return [str(file.relative_to(WEB)) for file in sorted((WEB / "tests" / folder).glob("*.test.ts"))]
+
+
+def npx(*command: str, **environment: str) -> None:
+    """Run one of the studio's programs; what it printed is the failure's text."""
+    done = _run("npx", "--no-install", *command, environment=environment)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+
+
+def need_packages() -> None:
+    """Install what package-lock.json names; skip the test where that cannot be done."""
+    if missing := _missing_node():
+        pytest.skip(missing)
+    with _alone():
+        if _is_newer(PACKAGES, [LOCK]):
+            return
+        done = _run("npm", "ci", "--no-audit", "--no-fund", seconds=INSTALL_SECONDS)
+        if UNREACHABLE.search(done.stderr):
+            pytest.skip("the studio's packages are not installed and npm's registry is not reached; once: make studio")
+        assert done.returncode == 0, done.stderr
+
+
+def need_pages() -> str:
+    """Build the pages; the path of the browser to look at them with. Skip the test where there is none."""
+    need_packages()
+    chromium = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if chromium is None:
+        pytest.skip("the studio's browser tests need Chromium: apt-get install chromium, or CHROMIUM=/path/to/it")
+    sources = [LOCK, WEB / "index.html", WEB / "vite.config.ts", *(WEB / "src").rglob("*")]
+    with _alone():
+        if not _is_newer(PAGE, sources):
+            npx("vite", "build")
+    return chromium
+
+
+def _missing_node() -> str:
+    wanted = json.loads((WEB / "package.json").read_text(encoding="utf-8"))["engines"]["node"]
+    get = f"the studio's tests need Node {wanted} and npm (https://nodejs.org)"
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        return f"{get}; not found"
+    found = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    least, have = ([int(number) for number in re.findall(r"\d+", text)] for text in (wanted, found))
+    return "" if have >= least else f"{get}; found {found}"
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process at a time."""
+    with LOCK.open(encoding="utf-8") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _is_newer(made: Path, sources: list[Path]) -> bool:
+    return made.exists() and made.stat().st_mtime >= max(source.stat().st_mtime for source in sources)
+
+
+def _run(
+    *command: str, seconds: float = RUN_SECONDS, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    surroundings = {**os.environ, **(environment or {})}
+    return subprocess.run(
+        command, cwd=WEB, env=surroundings, capture_output=True, text=True, timeout=seconds, check=False
+    )
