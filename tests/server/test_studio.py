@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from studio_pages import need_packages, need_pages, npx, node_tests
+from studio_pages import need_packages, need_pages, node_tests, npx
 
 
 def test_its_types_are_right() -> None:
