@@ -48,7 +48,7 @@ class Answers:
             return httpx.Response(200, json=LISTS[path])
         if path == "/v1/plans":
             return httpx.Response(200, json={"seconds": None, "text": "x", "wishes": {}})
-        if path == "/v1/uploads":
+        if path == "/v1/uploads" and request.method == "POST":
             facts = {"id": "1", "name": "x", "bars": 1, "seconds": 1.0, "tempo": 120.0, "instruments": []}
             return httpx.Response(201, json=facts)
         if path.endswith("/stems"):
@@ -57,7 +57,7 @@ class Answers:
             return httpx.Response(200, json={"seconds": 1.0, "tempos": [], "metres": [], "tracks": []})
         if path.endswith("/events"):
             return httpx.Response(200, text=f"id: 1.1\nevent: done\ndata: {json.dumps({'job': JOB})}\n\n")
-        if "/takes/" in path:
+        if "/takes/" in path or "/uploads/" in path:
             return httpx.Response(200, content=b"<xml/>")
         return httpx.Response(200, json=JOB)
 
@@ -77,6 +77,12 @@ CALLS = [
     ("notes", ("a",), {}),
     ("stems", ("a",), {}),
     ("stem", ("a", 0, 3), {}),
+    ("upload_midi", ("u",), {}),
+    ("upload_wav", ("u",), {}),
+    ("upload_musicxml", ("u",), {}),
+    ("upload_notes", ("u",), {}),
+    ("upload_stems", ("u",), {}),
+    ("upload_stem", ("u", 3), {}),
     ("models", (), {}),
     ("instruments", (), {}),
 ]
@@ -93,6 +99,7 @@ def test_both_clients_send_and_read_the_same() -> None:
 
     assert found == asyncio.run(ask())
     assert one.requests == other.requests
+    assert "http://here/v1/uploads/u/stems/3" in [request[1] for request in one.requests]
     assert {request[3] for request in one.requests} == {"Bearer k"}
     assert json.loads(one.requests[0][2])["wishes"]["with"] == "harp"
     assert one.requests[3][1] == "http://here/v1/uploads?name=a%20%26%20b.mid" or "a+%26+b.mid" in one.requests[3][1]

@@ -116,6 +116,20 @@ def test_a_result_can_be_had_in_every_form(running) -> None:
         assert parse_midi(client.stem(job, 0, stem.index)).note_count == len(score.tracks[stem.index].notes)
 
 
+def test_an_upload_can_be_had_in_every_form(running, song: bytes) -> None:
+    client = running.client
+    upload = client.upload(song, name="my song.mid").id
+    score = parse_midi(song)
+    assert client.upload_midi(upload) == song
+    assert [track.notes for track in client.upload_notes(upload).tracks] == [t.notes.tolist() for t in score.tracks]
+    assert ET.fromstring(client.upload_musicxml(upload)).findtext("work/work-title") == "my song"
+    assert parse_wav(client.upload_wav(upload)).seconds >= score.seconds
+    stems = client.upload_stems(upload)
+    assert [stem.instrument for stem in stems] == [0, 128]
+    for stem in stems:
+        assert parse_midi(client.upload_stem(upload, stem.index)).note_count == len(score.tracks[stem.index].notes)
+
+
 def test_an_upload_tells_what_it_holds(running, song: bytes) -> None:
     upload = running.client.upload(song, name="mine.mid")
     assert (upload.name, upload.bars, upload.seconds) == ("mine.mid", 4, pytest.approx(7.9, abs=0.1))

@@ -12,6 +12,8 @@ import pytest
 
 from midi_llm.client import Client, Composition
 from midi_llm.errors import ServiceError
+from midi_llm.music.score import Note, Score, Track, note_array
+from midi_llm.music.write import to_midi_bytes
 from midi_llm.server.problems import MEDIA_TYPE
 from midi_llm.server.store import Store
 
@@ -275,3 +277,21 @@ def test_a_shutdown_refuses_and_ends_streams(serving, until) -> None:
         running.release()
     with serving() as running:
         assert running.client.wait(job).status == "done"
+
+
+@pytest.mark.parametrize("what", ["midi", "notes", "musicxml", "wav", "stems", "stems/0"])
+def test_files_of_an_upload_that_is_not_there(running, what: str) -> None:
+    told = problem(running.http.get(f"/v1/uploads/{UNKNOWN}/{what}"), 404)
+    assert told == f"there is no upload '{UNKNOWN}'; POST the file to /v1/uploads first"
+
+
+def test_a_stem_that_an_upload_does_not_have(running, uploaded: str) -> None:
+    told = problem(running.http.get(f"/v1/uploads/{uploaded}/stems/2"), 404)
+    assert told == "there is no stem 2; the piece has 2, counted from 0"
+
+
+def test_sound_of_an_hour_is_refused(running) -> None:
+    notes = note_array([Note(time=0.0, duration=1.0, pitch=60), Note(time=3600.0, duration=1.0, pitch=60)])
+    hour = to_midi_bytes(Score(tracks=(Track(program=0, notes=notes),)))
+    told = problem(running.http.get(f"/v1/uploads/{running.client.upload(hour).id}/wav"), 422)
+    assert told.startswith("the piece lasts 3,601 s; the service makes sound of at most 1200 s: cut the piece")

@@ -24,7 +24,7 @@ BOUNDED = settings(
 
 
 @pytest.mark.parametrize("mode", MODES, ids=[mode.value for mode in MODES])
-def test_every_answer_is_as_described(running, mode) -> None:
+def test_every_answer_is_as_described(running, uploaded: str, mode) -> None:
     job = running.client.wait(running.client.compose(Composition(prompt="a calm piece", seconds=1)).id)
     running.engine.fault = RuntimeError("whatever is asked for here need not be composed")
     described = running.http.get("/openapi.json").json()
@@ -34,7 +34,11 @@ def test_every_answer_is_as_described(running, mode) -> None:
         operation = found.ok()
         if mode is schemathesis.GenerationMode.NEGATIVE and operation.label not in REFUSING:
             continue
-        known = {"job": job.id, "number": 0, "index": 0} if mode is schemathesis.GenerationMode.POSITIVE else {}
+        known = (
+            {"job": job.id, "number": 0, "index": 0, "upload": uploaded}
+            if mode is schemathesis.GenerationMode.POSITIVE
+            else {}
+        )
         names = {parameter.name for parameter in operation.path_parameters}
         path = {name: value for name, value in known.items() if name in names}
 

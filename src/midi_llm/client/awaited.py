@@ -99,27 +99,51 @@ class AsyncClient:
 
     async def midi(self, job: str, take: int = 0) -> bytes:
         """The MIDI file of a take."""
-        return await self._do(calls.result(job, take, "midi"))
+        return await self._do(calls.result(calls.take(job, take), "midi"))
 
     async def wav(self, job: str, take: int = 0) -> bytes:
         """The sound of a take."""
-        return await self._do(calls.result(job, take, "wav"))
+        return await self._do(calls.result(calls.take(job, take), "wav"))
 
     async def musicxml(self, job: str, take: int = 0) -> str:
         """A take on staves."""
-        return (await self._do(calls.result(job, take, "musicxml"))).decode("utf-8")
+        return (await self._do(calls.result(calls.take(job, take), "musicxml"))).decode("utf-8")
 
     async def notes(self, job: str, take: int = 0) -> schemas.Notes:
         """The notes of a take as numbers."""
-        return await self._do(calls.get(f"jobs/{job}/takes/{take}/notes", schemas.Notes))
+        return await self._do(calls.get(f"{calls.take(job, take)}/notes", schemas.Notes))
 
     async def stems(self, job: str, take: int = 0) -> list[schemas.Stem]:
         """The tracks of a take."""
-        return await self._do(calls.get_list(f"jobs/{job}/takes/{take}/stems", schemas.Stem))
+        return await self._do(calls.get_list(f"{calls.take(job, take)}/stems", schemas.Stem))
 
     async def stem(self, job: str, take: int, index: int) -> bytes:
         """One track as a MIDI file."""
-        return await self._do(calls.result(job, take, f"stems/{index}"))
+        return await self._do(calls.result(calls.take(job, take), f"stems/{index}"))
+
+    async def upload_midi(self, upload: str) -> bytes:
+        """The MIDI file of an upload, as it was sent."""
+        return await self._do(calls.result(calls.uploaded(upload), "midi"))
+
+    async def upload_wav(self, upload: str) -> bytes:
+        """The sound of an upload."""
+        return await self._do(calls.result(calls.uploaded(upload), "wav"))
+
+    async def upload_musicxml(self, upload: str) -> str:
+        """An upload on staves."""
+        return (await self._do(calls.result(calls.uploaded(upload), "musicxml"))).decode("utf-8")
+
+    async def upload_notes(self, upload: str) -> schemas.Notes:
+        """The notes of an upload as numbers."""
+        return await self._do(calls.get(f"{calls.uploaded(upload)}/notes", schemas.Notes))
+
+    async def upload_stems(self, upload: str) -> list[schemas.Stem]:
+        """The tracks of an upload."""
+        return await self._do(calls.get_list(f"{calls.uploaded(upload)}/stems", schemas.Stem))
+
+    async def upload_stem(self, upload: str, index: int) -> bytes:
+        """One track of an upload as a MIDI file."""
+        return await self._do(calls.result(calls.uploaded(upload), f"stems/{index}"))
 
     async def models(self) -> list[schemas.Model]:
         """Models known by name, and the one that composes there."""

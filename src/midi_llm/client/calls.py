@@ -83,9 +83,19 @@ def get_list(path: str, answer: type[M]) -> Call[list[M]]:
     return Call(method="GET", path=f"/v1/{path}", read=lambda response: adapter.validate_json(response.content))
 
 
-def result(job: str, take: int, what: str) -> Call[bytes]:
-    """GET a file of a take."""
-    return Call(method="GET", path=f"/v1/jobs/{job}/takes/{take}/{what}", read=lambda response: response.content)
+def take(job: str, number: int) -> str:
+    """Where the files of a take are."""
+    return f"jobs/{job}/takes/{number}"
+
+
+def uploaded(upload: str) -> str:
+    """Where the files of an upload are."""
+    return f"uploads/{upload}"
+
+
+def result(place: str, what: str) -> Call[bytes]:
+    """GET a file of a take or an upload."""
+    return Call(method="GET", path=f"/v1/{place}/{what}", read=lambda response: response.content)
 
 
 def answered(call: Call[T], response: httpx.Response) -> T:

@@ -97,27 +97,51 @@ class Client:
 
     def midi(self, job: str, take: int = 0) -> bytes:
         """The MIDI file of a take."""
-        return self._do(calls.result(job, take, "midi"))
+        return self._do(calls.result(calls.take(job, take), "midi"))
 
     def wav(self, job: str, take: int = 0) -> bytes:
         """The sound of a take."""
-        return self._do(calls.result(job, take, "wav"))
+        return self._do(calls.result(calls.take(job, take), "wav"))
 
     def musicxml(self, job: str, take: int = 0) -> str:
         """A take on staves."""
-        return self._do(calls.result(job, take, "musicxml")).decode("utf-8")
+        return self._do(calls.result(calls.take(job, take), "musicxml")).decode("utf-8")
 
     def notes(self, job: str, take: int = 0) -> schemas.Notes:
         """The notes of a take as numbers."""
-        return self._do(calls.get(f"jobs/{job}/takes/{take}/notes", schemas.Notes))
+        return self._do(calls.get(f"{calls.take(job, take)}/notes", schemas.Notes))
 
     def stems(self, job: str, take: int = 0) -> list[schemas.Stem]:
         """The tracks of a take."""
-        return self._do(calls.get_list(f"jobs/{job}/takes/{take}/stems", schemas.Stem))
+        return self._do(calls.get_list(f"{calls.take(job, take)}/stems", schemas.Stem))
 
     def stem(self, job: str, take: int, index: int) -> bytes:
         """One track as a MIDI file."""
-        return self._do(calls.result(job, take, f"stems/{index}"))
+        return self._do(calls.result(calls.take(job, take), f"stems/{index}"))
+
+    def upload_midi(self, upload: str) -> bytes:
+        """The MIDI file of an upload, as it was sent."""
+        return self._do(calls.result(calls.uploaded(upload), "midi"))
+
+    def upload_wav(self, upload: str) -> bytes:
+        """The sound of an upload."""
+        return self._do(calls.result(calls.uploaded(upload), "wav"))
+
+    def upload_musicxml(self, upload: str) -> str:
+        """An upload on staves."""
+        return self._do(calls.result(calls.uploaded(upload), "musicxml")).decode("utf-8")
+
+    def upload_notes(self, upload: str) -> schemas.Notes:
+        """The notes of an upload as numbers."""
+        return self._do(calls.get(f"{calls.uploaded(upload)}/notes", schemas.Notes))
+
+    def upload_stems(self, upload: str) -> list[schemas.Stem]:
+        """The tracks of an upload."""
+        return self._do(calls.get_list(f"{calls.uploaded(upload)}/stems", schemas.Stem))
+
+    def upload_stem(self, upload: str, index: int) -> bytes:
+        """One track of an upload as a MIDI file."""
+        return self._do(calls.result(calls.uploaded(upload), f"stems/{index}"))
 
     def models(self) -> list[schemas.Model]:
         """Models known by name, and the one that composes there."""

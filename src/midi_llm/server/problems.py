@@ -38,6 +38,12 @@ MOST_NAMED = 5
 """Fields that a problem names at most."""
 
 
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How the page of the API describes the problems of a route: those that all have, and these."""
+    body = {"model": Problem, "content": {MEDIA_TYPE: {}}}
+    return dict.fromkeys((*statuses, 400, 401, 408, 413, 415, 421, 422, 429, 500, 503, 507), body)
+
+
 def status_of(error: Exception) -> int:
     """The HTTP status of a failure."""
     if isinstance(error, ServiceError):

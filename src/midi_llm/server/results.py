@@ -1,4 +1,4 @@
-"""What can be had of a finished take: its notes as numbers, a score for notation programs, stems, sound.
+"""What can be had of a finished take or an upload: its notes as numbers, a score for notation programs, stems, sound.
 
 In: the bytes of its MIDI file. Out: bodies of answers. Made when asked for; knows no job.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 from functools import lru_cache
 
-from midi_llm.errors import ServiceError
+from midi_llm.compose.settings import MAX_SECONDS
+from midi_llm.errors import RequestError, ServiceError
 from midi_llm.music.read import parse_midi
 from midi_llm.music.stems import split_stems
 from midi_llm.notation.musicxml import to_musicxml
@@ -22,6 +23,8 @@ _one_sound = threading.Lock()
 """Sound takes much memory: one is made at a time."""
 SOUND_SECONDS = 20.0
 """How long a request waits for its turn."""
+MOST_SOUND_SECONDS = 2 * MAX_SECONDS
+"""A take continued by as much as can be; an upload may last for a day. So much sound takes 1.5 GB to make (measured)."""
 
 
 def notes_of(midi: bytes) -> schemas.Notes:
@@ -60,7 +63,13 @@ def stem_of(midi: bytes, index: int) -> bytes:
 
 
 def wav_of(midi: bytes) -> bytes:
-    """The sound of the piece, 16 bits. Raises `SynthesisError`."""
+    """The sound of the piece, 16 bits. Raises `SynthesisError`, and `RequestError` for one that is too long."""
+    seconds = parse_midi(midi, NAME).seconds
+    if seconds > MOST_SOUND_SECONDS:
+        raise RequestError(
+            f"the piece lasts {seconds:,.0f} s; the service makes sound of at most {MOST_SOUND_SECONDS:g} s:"
+            " cut the piece, or render its MIDI file where it is played"
+        )
     if not _one_sound.acquire(timeout=SOUND_SECONDS):
         raise ServiceError(503, "sound is being made for others; ask again", retry_after=SOUND_SECONDS)
     try:

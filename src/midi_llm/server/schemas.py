@@ -224,26 +224,26 @@ class JobPage(BaseModel):
 class TrackNotes(BaseModel):
     """Notes of one track: start, duration, pitch, velocity."""
 
-    name: str
-    instrument: int
-    notes: list[tuple[float, float, int, int]]
+    name: str = Field(examples=["Acoustic Grand Piano"])
+    instrument: int = Field(examples=[0])
+    notes: list[tuple[float, float, int, int]] = Field(examples=[[[0.0, 0.5, 60, 96], [0.5, 0.5, 64, 88]]])
 
 
 class Notes(BaseModel):
     """A whole piece as numbers."""
 
-    seconds: float
-    tempos: list[tuple[float, float]]
-    metres: list[tuple[float, int, int]]
+    seconds: float = Field(examples=[20.0])
+    tempos: list[tuple[float, float]] = Field(description="Time, quarter notes a minute.", examples=[[[0.0, 90.0]]])
+    metres: list[tuple[float, int, int]] = Field(description="Time, beats, their unit.", examples=[[[0.0, 3, 4]]])
     tracks: list[TrackNotes]
 
 
 class Stem(BaseModel):
     """A track that can be had as a MIDI file of its own."""
 
-    index: int
-    name: str
-    instrument: int
+    index: int = Field(examples=[0])
+    name: str = Field(examples=["Acoustic Grand Piano"])
+    instrument: int = Field(examples=[0])
 
 
 class Model(BaseModel):

@@ -134,11 +134,15 @@ class Service:
             return None
         source = request.source
         if source.upload is not None:
-            midi = self.store.upload(source.upload)
-            if midi is None:
-                raise ServiceError(404, f"there is no upload {source.upload!r}; POST the file to /v1/uploads first")
-            return midi
+            return self.upload(source.upload)[0]
         return self.midi(source.job or "", source.take)
+
+    def upload(self, upload: str) -> tuple[bytes, str]:
+        """The file of an upload, and what it is called. Raises `ServiceError`."""
+        found = self.store.upload(upload)
+        if found is None:
+            raise ServiceError(404, f"there is no upload {upload!r}; POST the file to /v1/uploads first")
+        return found
 
     def midi(self, job: str, take: int) -> bytes:
         """The MIDI file of a take. Raises `ServiceError`: 404 for none, 409 while there may still be one."""

@@ -187,9 +187,10 @@ class Store:
         """Keep a file."""
         self._change("INSERT INTO uploads VALUES (?, ?, ?, ?)", upload, time.time(), json.dumps(facts), midi)
 
-    def upload(self, upload: str) -> bytes | None:
-        """The file of an upload."""
-        return self._blob("SELECT midi FROM uploads WHERE id = ?", upload)
+    def upload(self, upload: str) -> tuple[bytes, str] | None:
+        """The file of an upload, and its name."""
+        row = self._one("SELECT midi, facts FROM uploads WHERE id = ?", upload)
+        return None if row is None else (bytes(row["midi"]), str(json.loads(row["facts"])["name"]))
 
     def _end(self, db: sqlite3.Connection, job: str, status: str, problem: str | None) -> bool:
         allowed = "('queued', 'running')" if status == "cancelled" else "('running')"
