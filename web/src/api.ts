@@ -90,7 +90,7 @@ export interface Upload {
   name: string;
   seconds: number;
 }
-export type TakeFile = "midi" | "musicxml" | "wav";
+export type PieceFile = "midi" | "musicxml" | "wav";
 
 /** What went wrong with a request; `status` 0 means that the service was not reached. */
 export class ApiError extends Error {
@@ -167,8 +167,8 @@ export function edit(body: Edit): Promise<Job> {
   return read("/v1/edits", posted(body));
 }
 
-export function upload(midi: Uint8Array<ArrayBuffer>): Promise<Upload> {
-  return read("/v1/uploads", { method: "POST", headers: { "Content-Type": "audio/midi" }, body: midi });
+export function upload(midi: Uint8Array<ArrayBuffer>, name: string): Promise<Upload> {
+  return read(`/v1/uploads?name=${encodeURIComponent(name)}`, { method: "POST", headers: { "Content-Type": "audio/midi" }, body: midi });
 }
 
 export function cancel(id: string): Promise<Job> {
@@ -177,6 +177,11 @@ export function cancel(id: string): Promise<Job> {
 
 export function notes(jobId: string, take: number): Promise<NotesBody> {
   return read(`${takePath(jobId, take)}/notes`);
+}
+
+/** Where the files of a piece are. */
+export function sourcePath(source: Source): string {
+  return "upload" in source ? `/v1/uploads/${encodeURIComponent(source.upload)}` : takePath(source.job, source.take);
 }
 
 export function takePath(jobId: string, take: number): string {

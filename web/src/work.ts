@@ -4,12 +4,13 @@ import * as api from "./api";
 import { follow, type JobEvent } from "./events";
 import type { History } from "./history";
 import { writeMidi } from "./music/midi-file";
-import { pieceId, withNotesBody, withStreamed, type Piece } from "./music/piece";
+import { pieceId, withNotesBody, withStreamed, type Piece, type Track } from "./music/piece";
 import type { Store } from "./store";
 
 export type EditWish = Omit<api.Edit, "source">;
 
 const RECONNECT_MS = 3000;
+const NAME_LENGTH = 60;
 
 export class Work {
   /** The last thing that went wrong, for the banner. */
@@ -18,6 +19,7 @@ export class Work {
   needsKey = false;
   /** A request has been sent and not been answered yet. */
   asking = false;
+  private readonly uploads = new WeakMap<readonly Track[], Promise<string>>();
   /** Pieces whose final notes are being fetched. */
   private readonly finishing = new Map<string, Promise<void>>();
 
@@ -43,7 +45,7 @@ export class Work {
 
   async edit(piece: Piece, wish: EditWish): Promise<void> {
     await this.start(
-      async () => api.edit({ ...wish, source: await this.sourceOf(piece) }),
+      () => this.about(piece, (source) => api.edit({ ...wish, source })),
       {
         ...this.blank(wish.prompt || piece.prompt),
         parent: piece.id,
@@ -58,8 +60,35 @@ export class Work {
   private async sourceOf(piece: Piece): Promise<api.Source> {
     const { job, take } = piece;
     if (job !== null && !this.store.isEdited(piece) && !this.running.includes(job)) return { job, take };
-    const sent = await api.upload(writeMidi({ ...piece, tracks: this.store.tracksOf(piece) }));
-    return { upload: sent.id };
+    return { upload: await this.uploaded(piece) };
+  }
+
+  /** The upload of a piece as it stands; sent once for each state of it. */
+  private uploaded(piece: Piece): Promise<string> {
+    const tracks = this.store.tracksOf(piece);
+    const before = this.uploads.get(tracks);
+    if (before !== undefined) return before;
+    const name = `${piece.prompt.slice(0, NAME_LENGTH) || "piece"}.mid`;
+    const sent = api.upload(writeMidi({ ...piece, tracks }), name).then(({ id }) => id);
+    this.uploads.set(tracks, sent);
+    sent.catch(() => this.uploads.delete(tracks));
+    return sent;
+  }
+
+  /** Asks something about a piece; a service that does not know it any more is sent it, and asked again. */
+  private async about<T>(piece: Piece, ask: (source: api.Source) => Promise<T>): Promise<T> {
+    try {
+      return await ask(await this.sourceOf(piece));
+    } catch (error) {
+      if (!(error instanceof api.ApiError) || error.status !== 404) throw error;
+      this.uploads.delete(this.store.tracksOf(piece));
+      return ask({ upload: await this.uploaded(piece) });
+    }
+  }
+
+  /** A file of a piece as it stands, from the service; null where it cannot be had, which the banner says. */
+  file(piece: Piece, file: api.PieceFile): Promise<Response | null> {
+    return this.attempt(() => this.about(piece, (source) => api.request(`${api.sourcePath(source)}/${file}`)));
   }
 
   /** A piece of which nothing has been composed, with the tempo, metre and length that the prompt is understood to want. */

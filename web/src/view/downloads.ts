@@ -7,7 +7,7 @@ import type { Piece, Track } from "../music/piece";
 import { isGoing } from "../work";
 import { h, icon } from "./dom";
 
-const FILES: readonly (readonly [api.TakeFile, string, string])[] = [
+const FILES: readonly (readonly [api.PieceFile, string, string])[] = [
   ["midi", "MIDI", "mid"],
   ["musicxml", "MusicXML", "musicxml"],
   ["wav", "WAV", "wav"],
@@ -22,9 +22,19 @@ export function fileName(piece: Piece, ending: string, part = ""): string {
 }
 
 export function makeDownloads(app: App): { element: HTMLElement; render(): void } {
+  /** Files that are being made or fetched. */
+  const waiting = new Set<api.PieceFile>();
   const buttons = FILES.map(([file, label, ending]) => {
-    const onclick = (): void => void (app.store.shown !== null && download(app, app.store.shown, file, ending));
-    return [file, h("button", { type: "button", onclick, data: { file } }, label)] as const;
+    const onclick = async (): Promise<void> => {
+      const piece = app.store.shown;
+      if (piece === null) return;
+      waiting.add(file);
+      app.store.tell();
+      await download(app, piece, file, ending);
+      waiting.delete(file);
+      app.store.tell();
+    };
+    return [file, h("button", { type: "button", onclick: () => void onclick(), data: { file } }, label)] as const;
   });
   const handle = h("div", { className: "drag-out", draggable: true, title: "Drag the whole piece out as a MIDI file" }, icon("grip"), "drag .mid");
   handle.addEventListener("dragstart", (event) => {
@@ -38,24 +48,22 @@ export function makeDownloads(app: App): { element: HTMLElement; render(): void 
     render: () => {
       const piece = app.store.shown;
       const ready = piece !== null && !isGoing(piece) && app.store.tracksOf(piece).length > 0;
-      const own = piece !== null && (piece.job === null || app.store.isEdited(piece));
       for (const [file, button] of buttons) {
-        button.disabled = !ready || (own && file !== "midi");
-        button.title = own && file !== "midi" ? "The service makes this of its own takes; yours is edited by hand" : "";
+        button.disabled = !ready || waiting.has(file);
+        button.setAttribute("aria-busy", String(waiting.has(file)));
       }
       handle.hidden = !ready;
     },
   };
 }
 
-async function download(app: App, piece: Piece, file: api.TakeFile, ending: string): Promise<void> {
+async function download(app: App, piece: Piece, file: api.PieceFile, ending: string): Promise<void> {
   if (file === "midi" && (piece.job === null || app.store.isEdited(piece))) {
     save(midiBlob(piece, app.store.tracksOf(piece)), fileName(piece, ending));
     return;
   }
-  const path = `${api.takePath(piece.job ?? "", piece.take)}/${file}`;
-  const blob = await app.work.attempt(async () => (await api.request(path)).blob());
-  if (blob !== null) save(blob, fileName(piece, ending));
+  const response = await app.work.file(piece, file);
+  if (response !== null) save(await response.blob(), fileName(piece, ending));
 }
 
 function save(blob: Blob, name: string): void {

@@ -1,9 +1,12 @@
 /** The staff view: the service's MusicXML, engraved by OpenSheetMusicDisplay, which is loaded when first needed. */
 
-import * as api from "../api";
 import type { App } from "../app";
+import type { Piece } from "../music/piece";
 import { isGoing } from "../work";
 import { h, whenChanged } from "./dom";
+
+/** Edits that follow each other quickly are engraved once. */
+const SETTLE_MS = 400;
 
 export function makeStaff(app: App): { element: HTMLElement; render(visible: boolean): void } {
   const paper = h("div", { className: "paper" });
@@ -11,45 +14,58 @@ export function makeStaff(app: App): { element: HTMLElement; render(visible: boo
   const element = h("div", { className: "staff", tabIndex: 0, aria: { label: "Staff view" } }, note, paper);
   element.setAttribute("role", "region");
 
-  const engrave = whenChanged(() => {
-    const piece = app.store.shown;
-    paper.replaceChildren();
-    note.textContent = "";
-    if (piece === null) return;
-    if (piece.job === null || isGoing(piece)) {
-      note.textContent = piece.job === null ? "Staves are made of the service's takes, not of opened files." : "The staves come when the take is finished.";
-      return;
-    }
+  /** Counts what was asked for; only the last of it is put on the paper. */
+  let asked = 0;
+  const engrave = async (piece: Piece): Promise<void> => {
+    const mine = ++asked;
     note.textContent = "Engraving …";
-    void draw(app, api.takePath(piece.job, piece.take), paper).then((problem) => {
-      const edited = app.store.isEdited(piece) ? "The staves show the take before your edits." : "";
-      note.textContent = problem || edited;
-    });
+    await wait(app.store.isEdited(piece) ? SETTLE_MS : 0);
+    const score = mine === asked ? await draw(app, piece, paper) : null;
+    if (mine !== asked) return;
+    note.textContent = typeof score === "string" ? score : "";
+    paper.replaceChildren(...(score instanceof HTMLElement ? [score] : []));
+  };
+  let last: Piece["id"] | null = null;
+  const refresh = whenChanged(() => {
+    const piece = app.store.shown;
+    if (piece === null || piece.id !== last) paper.replaceChildren();
+    last = piece?.id ?? null;
+    const empty = piece === null || isGoing(piece) || app.store.tracksOf(piece).length === 0;
+    if (!empty) return void engrave(piece);
+    asked += 1;
+    note.textContent = piece !== null && isGoing(piece) ? "The staves come when the take is finished." : "";
   });
   return {
     element,
     render: (visible) => {
       element.hidden = !visible;
       const piece = app.store.shown;
-      if (visible) engrave(piece?.id, piece?.status, piece !== null && app.store.isEdited(piece));
+      if (visible) refresh(piece?.id, piece?.status, piece === null ? null : app.store.tracksOf(piece));
     },
   };
 }
 
-/** Draws on the paper; gives what went wrong, or nothing. */
-async function draw(app: App, path: string, paper: HTMLElement): Promise<string> {
-  const xml = await app.work.attempt(async () => (await api.request(`${path}/musicxml`)).text());
-  if (xml === null) return "The service gave no score.";
+/** The score, engraved unseen on the paper; as text, why there is none. */
+async function draw(app: App, piece: Piece, paper: HTMLElement): Promise<HTMLElement | string> {
+  const xml = await (await app.work.file(piece, "musicxml"))?.text();
+  if (xml === undefined) return "The service gave no score.";
   const { OpenSheetMusicDisplay } = await import("opensheetmusicdisplay");
-  const sheet = h("div");
+  const sheet = h("div", { className: "sheet-new" });
+  paper.append(sheet);
   const display = new OpenSheetMusicDisplay(sheet, { backend: "svg", autoResize: false, drawTitle: false, drawComposer: false });
-  paper.replaceChildren(sheet);
   try {
     await display.load(xml);
     display.render();
-    return "";
+    sheet.classList.remove("sheet-new");
+    return sheet;
   } catch (error) {
     if (error instanceof Error) return `This score cannot be engraved here: ${error.message}`;
     throw error;
+  } finally {
+    sheet.remove();
   }
+}
+
+function wait(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

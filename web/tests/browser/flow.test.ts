@@ -61,6 +61,14 @@ async function downloaded(page: Page, label: string): Promise<Buffer> {
   return readFileSync(await file.path());
 }
 
+/** Each download is, byte for byte, what the API has at `place`. */
+async function filesAreThoseOf(page: Page, place: string): Promise<void> {
+  for (const [label, file] of [["MIDI", "midi"], ["MusicXML", "musicxml"], ["WAV", "wav"]] as const) {
+    const told = Buffer.from(await (await fetch(`${place}/${file}`)).arrayBuffer());
+    assert.ok(told.length > 0 && (await downloaded(page, label)).equals(told), `${label} is what ${place} says`);
+  }
+}
+
 test("compose, listen, mute, infill, undo, download", { timeout: 300_000 }, async () => {
   const { page, complaints } = await visit(browser, url);
   await giveEar(page);
@@ -106,12 +114,22 @@ test("compose, listen, mute, infill, undo, download", { timeout: 300_000 }, asyn
   await page.waitForSelector(`.tree > li > .tree-row .pill[aria-pressed="true"]`);
   assert.equal(await notesShown(page), whole, "undo goes back to the piece before");
 
-  const path = `${url}/v1/jobs/${job.id}/takes/0`;
-  for (const [label, file] of [["MIDI", "midi"], ["MusicXML", "musicxml"], ["WAV", "wav"]] as const) {
-    const told = Buffer.from(await (await fetch(`${path}/${file}`)).arrayBuffer());
-    assert.ok(told.length > 0 && (await downloaded(page, label)).equals(told), `${label} is what the API says`);
-  }
+  await filesAreThoseOf(page, `${url}/v1/jobs/${job.id}/takes/0`);
   await page.getByRole("button", { name: "Staff" }).click();
   await page.waitForSelector(".paper svg");
+  await page.getByRole("button", { name: "Roll" }).click();
+
+  const sent: Promise<{ id: string }>[] = [];
+  page.on("response", (one) => one.request().method() === "POST" && /\/v1\/uploads/.test(one.url()) && sent.push(one.json() as Promise<{ id: string }>));
+  await page.locator("#roll").focus();
+  await page.keyboard.press("Control+a");
+  await page.keyboard.press("ArrowUp");
+  await page.waitForSelector('.pill[aria-label="Take 1, edited, done"]');
+  await page.getByRole("button", { name: "Staff" }).click();
+  await page.waitForSelector(".paper svg");
+  await page.waitForFunction(() => document.querySelector(".staff-note")?.textContent === "");
+  const [upload] = await Promise.all(sent);
+  await filesAreThoseOf(page, `${url}/v1/uploads/${upload?.id}`);
+  assert.equal(sent.length, 1, "an edited piece is sent once");
   assert.deepEqual(complaints, []);
 });

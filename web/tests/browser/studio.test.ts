@@ -95,6 +95,16 @@ test("a piece edited by hand is uploaded before it is worked on", async () => {
   assert.equal(readMidi(new Uint8Array(service.uploads[0] ?? [])).tracks[0]?.instrument, 11);
 });
 
+test("a service that lost what it was sent is sent it again", async () => {
+  const { page } = await enter();
+  await compose(page, "a song");
+  service.forget();
+  await page.click('[data-edit="vary"]');
+  await page.click(".rework .primary");
+  await page.waitForFunction(() => document.querySelectorAll(".tree ul .tree-row").length === 1);
+  assert.deepEqual(service.asked.slice(-2).map((asked) => asked["source"]), [{ job: "job1", take: 0 }, { upload: "upload1" }]);
+});
+
 test("a take is worked on while another one of its job is still being composed", async () => {
   const { page } = await enter();
   await compose(page, "a slow and uneven song");
@@ -186,6 +196,11 @@ test("a MIDI file can be opened", async () => {
   await page.setInputFiles('input[type="file"]', await file.path());
   await page.locator(".tree-kind", { hasText: "file" }).waitFor();
   await isNotes(page, count);
+  await page.getByRole("button", { name: "Staff" }).click();
+  await page.waitForSelector(".paper svg");
+  const [score] = await Promise.all([page.waitForEvent("download"), page.click('.downloads [data-file="musicxml"]')]);
+  assert.match(readFileSync(await score.path(), "utf8"), /<score-partwise/);
+  assert.equal(service.uploads.length, 1, "a file that was opened is sent once");
 });
 
 test("the piece and its stems can be dragged out as MIDI files", async () => {

@@ -23,6 +23,8 @@ export interface StandIn {
   readonly asked: Record<string, unknown>[];
   /** The files sent to /v1/uploads. */
   readonly uploads: Buffer[];
+  /** Loses all jobs and uploads, as a service does that is started on another folder. */
+  forget(): void;
   close(): Promise<void>;
 }
 
@@ -47,7 +49,11 @@ export async function standIn({ port = 0, font = true, key = "", pauseMs = 12 }:
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   };
-  return { server, url, jobs: state.jobs, asked: state.asked, uploads: state.uploads, close };
+  const forget = (): void => {
+    state.jobs.all.clear();
+    state.uploads.length = 0;
+  };
+  return { server, url, forget, jobs: state.jobs, asked: state.asked, uploads: state.uploads, close };
 }
 
 type State = Pick<StandIn, "jobs" | "asked" | "uploads"> & { font: boolean; key: string };
@@ -60,6 +66,11 @@ async function answer(state: State, request: IncomingMessage, response: ServerRe
   if (!path.startsWith("/v1/")) return page(response, path);
   if (state.key !== "" && request.headers.authorization !== `Bearer ${state.key}`) return problem(response, 401, "An API key is needed.");
   if (what === "soundfont") return soundFont(state, response);
+  if (what === "uploads" && request.method === "GET") {
+    const sent = state.uploads[Number(id?.replace("upload", "")) - 1];
+    if (sent === undefined) return problem(response, 404, "There is no such upload.");
+    return part === "midi" ? bytes(response, "audio/midi", sent) : madeFile(part ?? "", response);
+  }
   if (what === "uploads") {
     state.uploads.push(await bodyOf(request));
     return json(response, 201, { id: `upload${state.uploads.length}`, name: "upload", bars: 16, seconds: 34, tempo: 112, instruments: [] });
@@ -79,6 +90,7 @@ function posted(state: State, what: string, body: Record<string, unknown>, respo
   if (/impossible/.test(prompt)) return problem(response, 422, "A tempo of 900 bpm; allowed is 20 to 300.");
   if (what === "compositions") return json(response, 202, state.jobs.start("compose", body, null));
   const source = body["source"] as { job?: string; take?: number };
+  if (source.job !== undefined && !state.jobs.all.has(source.job)) return problem(response, 404, "There is no such job.");
   const parent = source.job === undefined ? null : { job: source.job, take: source.take ?? 0 };
   json(response, 202, state.jobs.start(String(body["kind"]), body, parent));
 }
@@ -114,6 +126,11 @@ function takeFile(running: Running, take: number, file: string, response: Server
   if (body === undefined) return problem(response, 404, "There is no such take.");
   if (file === "notes") return json(response, 200, body);
   if (file === "midi") return bytes(response, "audio/midi", midiOf(body));
+  madeFile(file, response);
+}
+
+/** The same for every piece. */
+function madeFile(file: string, response: ServerResponse): void {
   if (file === "musicxml") return bytes(response, "application/vnd.recordare.musicxml+xml", Buffer.from(score()));
   return file === "wav" ? bytes(response, "audio/wav", wav()) : problem(response, 404, "There is no such file.");
 }
