@@ -10,7 +10,9 @@ export type JobEvent =
   | { event: "take"; take: Take }
   | { event: "done"; job: Job }
   | { event: "failed"; problem: Problem | string }
-  | { event: "cancelled" };
+  | { event: "cancelled" }
+  /** Not the service's: the job is told from its beginning again, as after a restart of the service. */
+  | { event: "again" };
 
 const LAST = new Set(["done", "failed", "cancelled"]);
 const TRIES = 6;
@@ -25,6 +27,7 @@ export async function follow(jobId: string, onEvent: (event: JobEvent) => void):
       const response = await request(`/v1/jobs/${encodeURIComponent(jobId)}/events`, { headers });
       for await (const message of messages(response)) {
         failures = 0;
+        if (lastId !== "" && feedOf(message.id) !== feedOf(lastId)) onEvent({ event: "again" });
         if (message.id !== "") lastId = message.id;
         onEvent({ ...(JSON.parse(message.data) as object), event: message.event } as JobEvent);
         if (LAST.has(message.event)) return;
@@ -36,6 +39,11 @@ export async function follow(jobId: string, onEvent: (event: JobEvent) => void):
     if (failures > TRIES) throw new ApiError(0, "The connection to the service was lost.");
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * 2 ** (failures - 1)));
   }
+}
+
+/** Ids are "feed.number"; a job has another feed when it is composed again, and one more when it has ended. */
+function feedOf(id: string): string {
+  return id.split(".")[0] ?? "";
 }
 
 export interface Message {

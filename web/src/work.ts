@@ -147,22 +147,15 @@ export class Work {
 
   private take(jobId: string, event: JobEvent): void {
     this.online = true;
-    if (event.event === "state") {
-      // the events for the end of a job bring more than its state
-      const status = event.status === "queued" ? "queued" : "running";
-      this.update(jobId, null, (piece) => ({ ...piece, status }));
-    } else if (event.event === "notes") {
-      this.update(jobId, event.take, (piece) => ({ ...withStreamed(piece, event.notes), status: "running" }));
-    } else if (event.event === "take") void this.finish(jobId, event.take);
+    if (event.event === "take") void this.finish(jobId, event.take);
     else if (event.event === "done") void this.finishAll(event.job);
     else if (event.event === "failed") this.endAll(jobId, "failed", api.problemText(event.problem));
     else if (event.event === "cancelled") this.endAll(jobId, "cancelled", "");
+    else for (const piece of this.goingOf(jobId)) this.store.put(told(piece, event));
   }
 
-  private update(jobId: string, take: number | null, change: (piece: Piece) => Piece): void {
-    for (const piece of this.store.pieces.values()) {
-      if (piece.job === jobId && (take === null || piece.take === take) && isGoing(piece)) this.store.put(change(piece));
-    }
+  private goingOf(jobId: string): Piece[] {
+    return [...this.store.pieces.values()].filter((piece) => piece.job === jobId && isGoing(piece));
   }
 
   private async finish(jobId: string, take: api.Take): Promise<void> {
@@ -186,15 +179,11 @@ export class Work {
   private async finishAll(job: api.Job): Promise<void> {
     await Promise.all(job.takes.map((take) => this.finish(job.id, take)));
     const kept = new Set(job.takes.map((take) => take.index));
-    for (const piece of [...this.store.pieces.values()]) {
-      if (piece.job === job.id && isGoing(piece) && !kept.has(piece.take)) this.keep({ ...piece, status: "cancelled" });
-    }
+    for (const piece of this.goingOf(job.id)) if (!kept.has(piece.take)) this.keep({ ...piece, status: "cancelled" });
   }
 
   private endAll(jobId: string, status: api.JobStatus, problem: string): void {
-    for (const piece of [...this.store.pieces.values()]) {
-      if (piece.job === jobId && isGoing(piece)) this.keep({ ...piece, status, problem });
-    }
+    for (const piece of this.goingOf(jobId)) this.keep({ ...piece, status, problem });
   }
 
   async cancel(jobId: string): Promise<void> {
@@ -204,7 +193,7 @@ export class Work {
   /** Opens what the browser remembers, and follows jobs that had not ended. */
   async restore(): Promise<void> {
     const { pieces, edits } = await this.history.load();
-    for (const piece of pieces) this.store.put(isGoing(piece) ? { ...piece, tracks: [], seconds: 0 } : piece);
+    for (const piece of pieces) this.store.put(isGoing(piece) ? emptied(piece) : piece);
     this.store.begin({ ...this.store.document, edits });
     for (const jobId of this.running) void this.watch(jobId);
   }
@@ -263,6 +252,22 @@ function pause(milliseconds: number): Promise<void> {
 function unlessUnfinished(error: unknown): null {
   if (error instanceof api.ApiError && error.status === 409) return null;
   throw error;
+}
+
+/** A piece in the making after an event of its job that does not end it. */
+export function told(piece: Piece, event: JobEvent): Piece {
+  if (event.event === "again") return emptied(piece);
+  // the events for the end of a job bring more than its state
+  if (event.event === "state") return { ...piece, status: event.status === "queued" ? "queued" : "running" };
+  if (event.event === "notes" && event.take === piece.take) return { ...withStreamed(piece, event.notes), status: "running" };
+  // the take was stuck and is composed again
+  if (event.event === "progress" && event.take === piece.take && event.notes === 0) return emptied(piece);
+  return piece;
+}
+
+/** The piece without the notes that were told of it. */
+function emptied(piece: Piece): Piece {
+  return { ...piece, tracks: [], seconds: 0 };
 }
 
 export function isGoing(piece: Piece): boolean {

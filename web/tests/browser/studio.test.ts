@@ -105,6 +105,18 @@ test("a service that lost what it was sent is sent it again", async () => {
   assert.deepEqual(service.asked.slice(-2).map((asked) => asked["source"]), [{ job: "job1", take: 0 }, { upload: "upload1" }]);
 });
 
+test("a job that begins again after a restart of the service begins again here", async () => {
+  const { page } = await enter();
+  await page.fill("#prompt", "a slow song");
+  await page.click(".composer .primary");
+  await waitForNotes(page, 100); // of several batches: the first one after the restart has fewer
+  const early = await notesShown(page);
+  service.restart();
+  await page.waitForFunction((count) => Number(document.getElementById("roll")?.dataset["notes"]) < count, early);
+  await page.locator(".take-cancel").first().click();
+  await page.waitForSelector('.take[data-status="cancelled"]');
+});
+
 test("a take is worked on while another one of its job is still being composed", async () => {
   const { page } = await enter();
   await compose(page, "a slow and uneven song");

@@ -13,6 +13,8 @@ export interface Running {
   events: { event: string; data: object }[];
   wake: Set<() => void>;
   ended: boolean;
+  /** How often it has been begun; the events of each time have ids of their own. */
+  feed: number;
 }
 type Asked = Record<string, unknown>;
 
@@ -32,7 +34,7 @@ export class Jobs {
       id, kind, status: "running", created: new Date().toISOString(), request: { ...request, takes, seed }, parent, takes: [], position: null, problem: null,
     };
     const pieces = Array.from({ length: takes }, (_, take) => music(bars, (take * 5 + this.count * 2) % 12));
-    const running: Running = { job, music: pieces, events: [], wake: new Set(), ended: false };
+    const running: Running = { job, music: pieces, events: [], wake: new Set(), ended: false, feed: 0 };
     this.all.set(id, running);
     void this.compose(running);
     return job;
@@ -40,6 +42,7 @@ export class Jobs {
 
   private async compose(running: Running): Promise<void> {
     const { job, music: pieces } = running;
+    const feed = ++running.feed;
     tell(running, "state", { status: "running", position: null });
     if (/fail/.test(String(job.request["prompt"]))) {
       job.problem = { title: "Composing failed", detail: "The model ran out of ideas." };
@@ -54,7 +57,7 @@ export class Jobs {
     for (let batch = 0; batch < BATCHES; batch++) {
       if (batch === 1 && /uneven/.test(String(job.request["prompt"]))) finish(running, pieces[0], 0);
       await new Promise((resolve) => setTimeout(resolve, pause));
-      if (running.ended) return;
+      if (running.ended || running.feed !== feed) return;
       rows.forEach((all, take) => {
         const notes = all.slice((all.length * batch) / BATCHES, (all.length * (batch + 1)) / BATCHES);
         tell(running, "notes", { take, notes });
@@ -63,6 +66,15 @@ export class Jobs {
     }
     pieces.forEach((piece, index) => finish(running, piece, index));
     end(running, "done", { job: { ...job, status: "done" } });
+  }
+
+  /** What has not ended is composed again from its beginning. */
+  restart(): void {
+    for (const running of this.all.values()) {
+      if (running.ended) continue;
+      running.events = [];
+      void this.compose(running);
+    }
   }
 
   cancel(id: string): Job | null {

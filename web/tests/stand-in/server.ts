@@ -25,6 +25,8 @@ export interface StandIn {
   readonly uploads: Buffer[];
   /** Loses all jobs and uploads, as a service does that is started on another folder. */
   forget(): void;
+  /** Cuts all streams off and begins what has not ended again, as a service does that was killed and started again. */
+  restart(): void;
   close(): Promise<void>;
 }
 
@@ -53,7 +55,11 @@ export async function standIn({ port = 0, font = true, key = "", pauseMs = 12 }:
     state.jobs.all.clear();
     state.uploads.length = 0;
   };
-  return { server, url, forget, jobs: state.jobs, asked: state.asked, uploads: state.uploads, close };
+  const restart = (): void => {
+    server.closeAllConnections();
+    state.jobs.restart();
+  };
+  return { server, url, forget, restart, jobs: state.jobs, asked: state.asked, uploads: state.uploads, close };
 }
 
 type State = Pick<StandIn, "jobs" | "asked" | "uploads"> & { font: boolean; key: string };
@@ -107,12 +113,14 @@ function planOf(prompt: string, body: Record<string, unknown>): object {
   return { seconds: body["seconds"] ?? 30, text: prompt, wishes: { ...read, ...(body["wishes"] as object) } };
 }
 
-function stream({ events, wake }: Running, request: IncomingMessage, response: ServerResponse): void {
+function stream(running: Running, request: IncomingMessage, response: ServerResponse): void {
   response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
-  let sent = Number(request.headers["last-event-id"] ?? 0);
+  const { wake, feed } = running;
+  const [lastFeed, last] = String(request.headers["last-event-id"] ?? "").split(".").map(Number);
+  let sent = lastFeed === feed ? (last ?? 0) : 0;
   const send = (): void => {
-    for (const { event, data } of events.slice(sent)) {
-      response.write(`id: ${++sent}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    for (const { event, data } of running.events.slice(sent)) {
+      response.write(`id: ${feed}.${++sent}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
       if (["done", "failed", "cancelled"].includes(event)) response.end();
     }
   };
