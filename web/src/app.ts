@@ -38,14 +38,25 @@ interface Measured {
   readonly piece: Piece;
   readonly tracks: readonly Track[];
   readonly grid: Grid;
+  readonly end: number;
 }
 let measured: Measured | null = null;
 
-/** The bars of a piece, long enough for its edited notes. */
-export function gridOf(store: Store, piece: Piece): Grid {
+function measure(store: Store, piece: Piece): Measured {
   const tracks = store.tracksOf(piece);
   if (measured === null || measured.piece !== piece || measured.tracks !== tracks) {
-    measured = { piece, tracks, grid: makeGrid(piece, Math.max(lengthOf(piece), soundEnd(tracks))) };
+    const end = soundEnd(tracks);
+    measured = { piece, tracks, grid: makeGrid(piece, Math.max(lengthOf(piece), end)), end };
   }
-  return measured.grid;
+  return measured;
+}
+
+/** The bars of a piece, long enough for its edited notes. */
+export function gridOf(store: Store, piece: Piece): Grid {
+  return measure(store, piece).grid;
+}
+
+/** Where a piece ends, in seconds: where it was composed to, or the last note that was added ends. */
+export function endOfSound(store: Store, piece: Piece): number {
+  return Math.max(piece.seconds, measure(store, piece).end);
 }

@@ -1,7 +1,7 @@
 /** Puts the studio together. */
 
 import "./style.css";
-import { levels, type App } from "./app";
+import { endOfSound, levels, type App } from "./app";
 import { openHistory, type History } from "./history";
 import { listenToKeys } from "./keys";
 import { openFile } from "./open-file";
@@ -32,7 +32,7 @@ function played(store: Store): Played {
   if (piece === null) return { tracks: [], end: 0, growing: false };
   const loud = levels(store, piece);
   const tracks = store.tracksOf(piece).map(({ instrument, notes }, at) => ({ instrument, notes, level: loud[at] ?? 0 }));
-  return { tracks, end: piece.seconds, growing: isGoing(piece) };
+  return { tracks, end: endOfSound(store, piece), growing: isGoing(piece) };
 }
 
 function assemble(app: App, root: HTMLElement): void {

@@ -31,7 +31,8 @@ export async function openFont(context: AudioContext, bytes: ArrayBuffer): Promi
 class FontSound implements Sound {
   readonly name = "Sound font";
   private channels: number[] = [];
-  private instruments: readonly number[] = [];
+  /** What each channel has been set to; a track may come to another channel. */
+  private readonly programs = new Map<number, number>();
 
   constructor(private readonly synthesizer: WorkletSynthesizer) {}
 
@@ -45,10 +46,11 @@ class FontSound implements Sound {
     });
     while (this.synthesizer.midiChannels.length < next) this.synthesizer.addNewChannel();
     instruments.forEach((instrument, track) => {
-      const changed = instrument !== this.instruments[track] && instrument !== DRUMS;
-      if (changed) this.synthesizer.programChange(this.channels[track] ?? 0, instrument);
+      const channel = this.channels[track] ?? 0;
+      if (instrument === DRUMS || this.programs.get(channel) === instrument) return;
+      this.synthesizer.programChange(channel, instrument);
+      this.programs.set(channel, instrument);
     });
-    this.instruments = instruments;
   }
 
   setLevel(track: number, level: number): void {

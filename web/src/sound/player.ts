@@ -34,6 +34,7 @@ export class Player {
   private rest = 0;
   private done = 0;
   private levels: readonly number[] = [];
+  private instruments: readonly number[] = [];
   playing = false;
 
   constructor(
@@ -102,7 +103,11 @@ export class Player {
   refresh(): void {
     const { tracks } = this.source();
     if (this.sound === null) return;
-    this.sound.setInstruments(tracks.map((track) => track.instrument));
+    const instruments = tracks.map((track) => track.instrument);
+    this.sound.setInstruments(instruments);
+    // tracks may have come to other channels
+    if (instruments.join() !== this.instruments.join()) this.levels = [];
+    this.instruments = instruments;
     const levels = tracks.map((track) => track.level);
     levels.forEach((level, track) => {
       if (level !== this.levels[track] || !this.playing) this.sound?.setLevel(track, level);
@@ -149,7 +154,7 @@ export class Player {
 async function loadFont(context: AudioContext): Promise<Sound | null> {
   try {
     const response = await request("/v1/soundfont");
-    return response.status === 204 ? null : await openFont(context, await response.arrayBuffer());
+    return await openFont(context, await response.arrayBuffer());
   } catch (error) {
     if (error instanceof Error) return null;
     throw error;

@@ -1,6 +1,6 @@
 /** The bar at the bottom: play, stop, the time, what the piece is, what sounds, and the files. */
 
-import { gridOf, type App } from "../app";
+import { endOfSound, gridOf, type App } from "../app";
 import type { Piece } from "../music/piece";
 import { makeDownloads } from "./downloads";
 import { clock, h, icon, iconButton } from "./dom";
@@ -19,7 +19,7 @@ export function makeTransport(app: App): { element: HTMLElement; render(): void 
     const piece = store.shown;
     const position = player.position;
     const bar = piece === null ? "" : `bar ${gridOf(store, piece).barAt(position) + 1} · `;
-    const text = `${bar}${clock(position)} / ${clock(piece?.seconds ?? 0)}`;
+    const text = `${bar}${clock(position)} / ${clock(piece === null ? 0 : endOfSound(store, piece))}`;
     if (time.textContent !== text) time.textContent = text;
     if (player.playing) requestAnimationFrame(showTime);
   };
@@ -34,7 +34,7 @@ export function makeTransport(app: App): { element: HTMLElement; render(): void 
       }
       const piece = store.shown;
       play.disabled = stop.disabled = piece === null || store.tracksOf(piece).length === 0;
-      facts.textContent = piece === null ? "" : describe(piece);
+      facts.textContent = facts.title = piece === null ? "" : describe(piece);
       sound.textContent = player.soundName;
       showTime();
       downloads.render();
@@ -45,5 +45,6 @@ export function makeTransport(app: App): { element: HTMLElement; render(): void 
 function describe({ about, seed }: Piece): string {
   if (about === null) return "";
   const facts = [`${Math.round(about.tempo)} bpm`, about.metre, about.key, seed === null ? null : `seed ${seed}`];
-  return facts.filter((fact) => fact !== null).join("  ·  ");
+  const missed = about.findings.filter(({ met }) => met === false).map(({ wish, asked, found }) => `✗ ${wish} ${asked}: ${found}`);
+  return [...facts.filter((fact) => fact !== null), ...missed].join("  ·  ");
 }

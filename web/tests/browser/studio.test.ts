@@ -117,6 +117,22 @@ test("a job that begins again after a restart of the service begins again here",
   await page.waitForSelector('.take[data-status="cancelled"]');
 });
 
+test("a note after the end is played, and a stem is had without a mouse", async () => {
+  const { page } = await enter();
+  await compose(page, "a song");
+  const ends = async (): Promise<string> => ((await page.textContent(".time")) ?? "").split(" / ")[1] ?? "";
+  const before = await ends();
+  await page.locator(".strip-choose").nth(0).click();
+  await page.locator("#roll").focus();
+  await page.keyboard.press("Control+a");
+  for (let step = 0; step < 8; step++) await page.keyboard.press("ArrowRight");
+  await page.waitForFunction((last) => document.querySelector(".time")?.textContent?.endsWith(last) === false, before);
+  assert.ok((await ends()) > before);
+  await page.locator(".grip").nth(1).focus();
+  const [stem] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("Enter")]);
+  assert.deepEqual(readMidi(readFileSync(await stem.path())).tracks.map((track) => track.instrument), [33]);
+});
+
 test("a take is worked on while another one of its job is still being composed", async () => {
   const { page } = await enter();
   await compose(page, "a slow and uneven song");
