@@ -16,7 +16,10 @@ export interface History {
 export async function openHistory(): Promise<History> {
   const base = await open();
   const write = (store: string, work: (at: IDBObjectStore) => void): void => {
-    if (base !== null) work(base.transaction(store, "readwrite").objectStore(store));
+    if (base === null) return;
+    const transaction = base.transaction(store, "readwrite");
+    work(transaction.objectStore(store));
+    transaction.commit(); // at once: what was written is there even if the page is closed or loaded again now
   };
   return {
     save: (piece) => write(PIECES, (at) => at.put(piece)),

@@ -88,16 +88,24 @@ function assemble(app: App, root: HTMLElement): void {
   recolour();
 }
 
-/** Keeps hand edits in the history as they change. */
-function keepEdits({ store, history }: App): void {
-  let kept = store.document.edits;
+/** Keeps in the history what is done to pieces: edits by hand, and which ones are forgotten. */
+function keepHistory({ store, history }: App): void {
+  let kept = store.document;
   store.subscribe(() => {
-    const { edits } = store.document;
-    if (edits === kept) return;
-    for (const id of new Set([...Object.keys(edits), ...Object.keys(kept)])) {
-      if (edits[id] !== kept[id]) history.saveEdit(id, edits[id] ?? null);
+    const { edits, forgotten } = store.document;
+    if (edits !== kept.edits) {
+      for (const id of new Set([...Object.keys(edits), ...Object.keys(kept.edits)])) {
+        if (edits[id] !== kept.edits[id]) history.saveEdit(id, edits[id] ?? null);
+      }
     }
-    kept = edits;
+    for (const id of forgotten) if (!kept.forgotten.includes(id)) history.forget(id);
+    for (const id of kept.forgotten) {
+      const piece = store.pieces.get(id);
+      if (forgotten.includes(id) || piece === undefined) continue;
+      history.save(piece);
+      if (store.isEdited(piece)) history.saveEdit(id, store.tracksOf(piece));
+    }
+    kept = store.document;
   });
 }
 
@@ -116,6 +124,6 @@ if (root !== null) {
   const app = build(await openHistory());
   assemble(app, root);
   await app.work.restore();
-  keepEdits(app);
+  keepHistory(app);
   followShown(app);
 }

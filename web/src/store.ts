@@ -23,6 +23,8 @@ export interface Document {
   readonly seed: number | null;
   /** Id of the piece in the roll. */
   readonly shown: string | null;
+  /** Ids of pieces that were taken out of the library. */
+  readonly forgotten: readonly string[];
   /** Tracks that were edited by hand, by piece. */
   readonly edits: Readonly<Record<string, readonly Track[]>>;
   /** By piece, then by `stripKey`. */
@@ -40,6 +42,7 @@ export const EMPTY: Document = {
   takes: 2,
   seed: null,
   shown: null,
+  forgotten: [],
   edits: {},
   mixes: {},
   bars: null,
@@ -123,6 +126,17 @@ export class Store {
   put(piece: Piece): void {
     this.pieces.set(piece.id, piece);
     this.tell();
+  }
+
+  /** The pieces that are not forgotten. */
+  get library(): Piece[] {
+    return [...this.pieces.values()].filter((piece) => !this.doc.forgotten.includes(piece.id));
+  }
+
+  /** Takes pieces out of the library, until this is undone. */
+  forget(ids: readonly string[]): void {
+    const { shown, forgotten } = this.doc;
+    this.change({ forgotten: [...forgotten, ...ids], shown: shown !== null && ids.includes(shown) ? null : shown, bars: null, track: null, notes: [] });
   }
 
   /** The piece in the roll, as it was composed. */

@@ -16,14 +16,14 @@ export function makeTree(app: App): { element: HTMLElement; render(): void } {
   const empty = h("p", { className: "hint" }, "Every take you compose or change is kept here, with its prompt, seed and parent.");
   const element = h("section", { className: "history", aria: { label: "Takes tree" } }, h("h2", {}, "Takes"), list, empty);
   const rebuild = whenChanged(() => {
-    const branches = grow([...store.pieces.values()]);
+    const branches = grow(store.library);
     list.replaceChildren(...branches.map((branch) => item(app, branch)));
     empty.hidden = branches.length > 0;
   });
   return {
     element,
     render: () => {
-      const states = [...store.pieces.values()].map((piece) => piece.id + piece.status + String(store.isEdited(piece)));
+      const states = store.library.map((piece) => piece.id + piece.status + String(store.isEdited(piece)));
       rebuild(states.join(" "), store.document.shown);
     },
   };
@@ -55,9 +55,7 @@ function item(app: App, branch: Branch): HTMLElement {
   const kind = first === undefined || first.kind === "compose" ? "" : first.kind === "file" ? "file" : first.kind + from;
   const pills = branch.pieces.map((piece) => pill(app, piece));
   const forget = iconButton("close", `Forget ${first?.prompt ?? ""}`, () => {
-    for (const piece of branch.pieces) store.pieces.delete(piece.id), app.history.forget(piece.id);
-    if (branch.pieces.some((piece) => piece.id === store.document.shown)) store.change({ shown: null });
-    store.tell();
+    store.forget(branch.pieces.map((piece) => piece.id));
   });
   forget.hidden = branch.pieces.some(isGoing);
   const head = h(

@@ -117,6 +117,25 @@ test("a job that begins again after a restart of the service begins again here",
   await page.waitForSelector('.take[data-status="cancelled"]');
 });
 
+test("a piece is forgotten, and undo brings it back", async () => {
+  const { page } = await enter();
+  await compose(page, "a song");
+  const count = await notesShown(page);
+  await page.locator(".tree-head .icon-button").click();
+  await isNotes(page, 0);
+  assert.equal(await page.locator(".tree-row").count(), 0);
+  await page.keyboard.press("Control+z");
+  await isNotes(page, count);
+  await page.reload();
+  await page.locator(".tree .pill").first().click();
+  await isNotes(page, count);
+  await page.locator(".tree-head .icon-button").click();
+  await isNotes(page, 0);
+  await page.reload();
+  await page.waitForSelector(".composer");
+  assert.equal(await page.locator(".tree-row").count(), 0);
+});
+
 test("a note after the end is played, and a stem is had without a mouse", async () => {
   const { page } = await enter();
   await compose(page, "a song");
