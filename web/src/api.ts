@@ -27,7 +27,8 @@ export interface Finding {
   wish: string;
   asked: string;
   found: string;
-  met: boolean;
+  /** Null: nothing can be measured. */
+  met: boolean | null;
 }
 export interface Take {
   index: number;

@@ -50,6 +50,6 @@ export function makePlaceholder(app: App): { element: HTMLElement; render(): voi
 function wordsFor(piece: Piece): string {
   if (piece.status === "queued") return "Waiting for its turn …";
   if (piece.status === "running") return "Listening for the first notes …";
-  if (piece.status === "failed") return `This take failed. ${piece.problem}`;
+  if (piece.status === "failed") return `This take failed. ${piece.problem} Compose again, or change the prompt.`;
   return piece.status === "cancelled" ? "This take was cancelled." : "";
 }

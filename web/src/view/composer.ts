@@ -14,6 +14,12 @@ const EXAMPLES = [
 ];
 const MOST_TAKES = 8;
 
+/** Where the page is one column, what is composed is below the fold. */
+function showStage(): void {
+  const stage = document.querySelector(".stage");
+  if (stage !== null && stage.getBoundingClientRect().top > window.innerHeight / 2) stage.scrollIntoView();
+}
+
 export function makeComposer(app: App): { element: HTMLElement; render(): void } {
   const { store, work } = app;
   const prompt = h("textarea", {
@@ -48,7 +54,10 @@ export function makeComposer(app: App): { element: HTMLElement; render(): void }
       onsubmit: (event: SubmitEvent) => {
         event.preventDefault();
         if (prompt.value.trim() === "") prompt.focus();
-        else void work.compose();
+        else {
+          void work.compose();
+          showStage();
+        }
       },
     },
     prompt, chips.element, h("div", { className: "row" }, takes, seed, go), examples,
@@ -62,7 +71,7 @@ export function makeComposer(app: App): { element: HTMLElement; render(): void }
       if (document.activeElement !== seed) seed.value = doc.seed === null ? "" : String(doc.seed);
       go.disabled = work.asking || !work.online;
       go.textContent = work.asking ? "Asking …" : "Compose";
-      examples.hidden = doc.prompt.trim() !== "" && store.pieces.size > 0;
+      examples.hidden = doc.prompt.trim() !== "" && store.library.length > 0;
       chips.render();
     },
   };

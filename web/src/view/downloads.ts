@@ -49,7 +49,8 @@ export function makeDownloads(app: App): { element: HTMLElement; render(): void 
       const piece = app.store.shown;
       const ready = piece !== null && !isGoing(piece) && app.store.tracksOf(piece).length > 0;
       for (const [file, button] of buttons) {
-        button.disabled = !ready || waiting.has(file);
+        const isHere = file === "midi" && piece !== null && isOwn(app, piece);
+        button.disabled = !ready || waiting.has(file) || (!app.work.online && !isHere);
         button.setAttribute("aria-busy", String(waiting.has(file)));
       }
       handle.hidden = !ready;
@@ -58,12 +59,17 @@ export function makeDownloads(app: App): { element: HTMLElement; render(): void 
 }
 
 async function download(app: App, piece: Piece, file: api.PieceFile, ending: string): Promise<void> {
-  if (file === "midi" && (piece.job === null || app.store.isEdited(piece))) {
+  if (file === "midi" && isOwn(app, piece)) {
     save(midiBlob(piece, app.store.tracksOf(piece)), fileName(piece, ending));
     return;
   }
   const response = await app.work.file(piece, file);
   if (response !== null) save(await response.blob(), fileName(piece, ending));
+}
+
+/** Opened or edited by hand: its MIDI file is written here. */
+function isOwn(app: App, piece: Piece): boolean {
+  return piece.job === null || app.store.isEdited(piece);
 }
 
 function save(blob: Blob, name: string): void {
@@ -83,10 +89,16 @@ function midiBlob(piece: Piece, tracks: readonly Track[]): Blob {
 
 /** The service's own file where it can be had without a key, else one written here. */
 function wholeUrl(app: App, piece: Piece): string {
-  if (piece.job !== null && !app.store.isEdited(piece) && api.apiKey() === null) {
+  if (piece.job !== null && !isOwn(app, piece) && api.apiKey() === null) {
     return `${location.origin}${api.takePath(piece.job, piece.take)}/midi`;
   }
   return lent(midiBlob(piece, app.store.tracksOf(piece)));
+}
+
+/** Downloads one track as a MIDI file. */
+export function saveStem(app: App, piece: Piece, track: number): void {
+  const stem = app.store.tracksOf(piece)[track];
+  if (stem !== undefined) save(midiBlob(piece, [stem]), fileName(piece, "mid", stem.name));
 }
 
 /** Starts dragging one track as a MIDI file. */

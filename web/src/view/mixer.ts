@@ -3,7 +3,7 @@
 import { applyEdit, changeStrip, type App } from "../app";
 import { DRUMS, FAMILY_LIST } from "../music/instruments";
 import type { Piece, Track } from "../music/piece";
-import { dragStem } from "./downloads";
+import { dragStem, saveStem } from "./downloads";
 import { h, icon, whenChanged } from "./dom";
 import { instrumentColour, theme } from "./theme";
 
@@ -49,7 +49,16 @@ function makeRow(app: App, track: number): Row {
   });
   const program = programSelect();
   program.onchange = withPiece((piece) => setProgram(app, piece, track, Number(program.value)));
-  const grip = h("span", { className: "grip", draggable: true, title: "Drag this stem out as a MIDI file" }, icon("grip"));
+  const grip = h("span", { className: "grip", draggable: true, tabIndex: 0, title: "Drag this stem out as a MIDI file, or click to download it" }, icon("grip"));
+  grip.setAttribute("role", "button"); // a button proper cannot be dragged everywhere
+  const takeStem = withPiece((piece) => saveStem(app, piece, track));
+  grip.onclick = takeStem;
+  grip.onkeydown = (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    event.stopPropagation();
+    takeStem();
+  };
   grip.addEventListener("dragstart", (event) => store.shown !== null && dragStem(app, event, store.shown, track));
   const element = h(
     "li",
@@ -72,6 +81,7 @@ function makeRow(app: App, track: number): Row {
         button.setAttribute("aria-label", `${word} ${text}`);
       }
       volume.value = String(strip.volume);
+      grip.setAttribute("aria-label", `Stem of ${text} as a MIDI file`);
       volume.setAttribute("aria-label", `Volume of ${text}`);
       program.setAttribute("aria-label", `Program of ${text}`);
       program.value = String(instrument);

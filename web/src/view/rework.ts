@@ -27,6 +27,7 @@ export function makeRework(app: App): { element: HTMLElement; form: HTMLElement;
   const buttons = KINDS.map(([kind, label, title]) => {
     const onclick = (): void => {
       open = open === kind ? null : kind;
+      if (open === null && kind === "infill") store.select({ bars: null });
       render();
     };
     return [kind, h("button", { type: "button", title, onclick, data: { edit: kind } }, label)] as const;
@@ -62,10 +63,10 @@ export function makeRework(app: App): { element: HTMLElement; form: HTMLElement;
     if (!ready) open = null;
     refill(open, piece?.id, bars?.join(), track);
     for (const [kind, button] of buttons) {
-      button.disabled = !ready || work.asking;
+      button.disabled = !ready || work.asking || !work.online;
       button.setAttribute("aria-pressed", String(kind === open));
     }
-    go.disabled = work.asking;
+    go.disabled = work.asking || !work.online;
     form.hidden = open === null;
   };
   const element = h("div", { className: "segments", aria: { label: "Change the piece" } }, ...buttons.map(([, button]) => button));

@@ -23,7 +23,7 @@ export function makeTakes(app: App): { element: HTMLElement; render(): void } {
     element,
     render: () => {
       const shown = store.shown;
-      const siblings = shown === null ? [] : [...store.pieces.values()].filter((piece) => isSibling(piece, shown));
+      const siblings = shown === null ? [] : store.library.filter((piece) => isSibling(piece, shown));
       const ids = new Set(siblings.map((piece) => piece.id));
       for (const [id, card] of cards) if (!ids.has(id)) card.element.remove(), cards.delete(id);
       const longest = Math.max(4, ...siblings.map(lengthOf));
@@ -72,20 +72,23 @@ function makeCard(app: App, id: string): Card {
   };
 }
 
-function describe(piece: Piece, tracks: readonly Track[]): string {
+/** The state of a take, or what it has become; wishes that cannot be measured do not count. */
+export function describe(piece: Piece, tracks: readonly Track[]): string {
   if (piece.status === "queued") return "waiting";
   if (piece.status === "failed") return "failed";
   if (piece.status === "cancelled") return "cancelled";
   if (piece.status === "running") return `${noteCount(tracks)} notes …`;
   const { about } = piece;
-  const met = about?.findings.filter((finding) => finding.met).length ?? 0;
-  const wishes = about === null || about.findings.length === 0 ? "" : ` · ${met}/${about.findings.length} wishes`;
+  const measured = about?.findings.filter(({ met }) => met !== null) ?? [];
+  const wishes = measured.length === 0 ? "" : ` · ${measured.filter(({ met }) => met).length}/${measured.length} wishes`;
   return `${clock(piece.seconds)}${about?.key ? ` · ${about.key}` : ""}${wishes}`;
 }
 
 function findings(piece: Piece): string {
-  const lines = piece.about?.findings ?? [];
-  return lines.map(({ wish, asked, found, met }) => `${met ? "✓" : "✗"} ${wish}: ${asked}, found ${found}`).join("\n");
+  const lines = (piece.about?.findings ?? []).map(({ wish, asked, found, met }) =>
+    met === null ? `– ${wish}: ${asked}` : `${met ? "✓" : "✗"} ${wish}: ${asked}, found ${found}`,
+  );
+  return lines.join("\n");
 }
 
 function draw(canvas: HTMLCanvasElement, tracks: readonly Track[], seconds: number): void {

@@ -202,6 +202,22 @@ test("a refused request, a failed job and a lost service are said", async () => 
   await page.locator(".banner").waitFor({ state: "hidden" });
 });
 
+test("without the service only what needs it is disabled", async () => {
+  const { page } = await enter();
+  await compose(page, "a song");
+  await page.context().setOffline(true);
+  await page.click('.downloads [data-file="wav"]');
+  await page.locator('.banner[data-kind="offline"]').waitFor();
+  const disabled = (): Promise<string[]> =>
+    page.evaluate(() => [...document.querySelectorAll<HTMLButtonElement>("button:disabled")].map((one) => one.textContent ?? ""));
+  assert.deepEqual((await disabled()).filter(Boolean), ["Compose", "Continue", "Infill", "Replace", "Accompany", "Vary", "MIDI", "MusicXML", "WAV"]);
+  await page.locator(".strip-program").nth(0).selectOption("11");
+  await page.waitForSelector('.downloads [data-file="midi"]:enabled');
+  assert.equal((await midi(page)).tracks[0]?.instrument, 11);
+  await page.context().setOffline(false);
+  await page.waitForSelector('.downloads [data-file="wav"]:enabled');
+});
+
 test("a key is asked for where the service wants one", async () => {
   await service.close();
   service = await standIn({ font: false, key: "open sesame" });

@@ -2,10 +2,13 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Take } from "../../src/api";
 import { readMessage } from "../../src/events";
 import { lengthOf, noteCount, withStreamed, type Piece } from "../../src/music/piece";
 import { PLAIN_STRIP, Store, stripKey } from "../../src/store";
+import { describe } from "../../src/view/takes";
 import { grow } from "../../src/view/tree";
+import { told } from "../../src/work";
 
 function piece(job: string, take = 0, parent: string | null = null, created = 0): Piece {
   return {
@@ -55,6 +58,34 @@ test("streamed notes gather in a track for each instrument", () => {
   assert.deepEqual([noteCount(more.tracks), more.seconds], [3, 3]);
   assert.equal(lengthOf({ ...more, expected: 30 }), 30);
   assert.equal(lengthOf({ ...more, expected: 30, status: "done" }), 3);
+});
+
+test("what a job tells of a take is in its piece, until it is told anew", () => {
+  const notes = told(piece("a"), { event: "notes", take: 0, notes: [[0, 1, 0, 60, 90]] });
+  assert.equal(noteCount(notes.tracks), 1);
+  assert.equal(told(notes, { event: "progress", take: 0, seconds: 1, notes: 1 }), notes);
+  assert.equal(told(notes, { event: "progress", take: 1, seconds: 0, notes: 0 }), notes, "another take is stuck");
+  assert.deepEqual(told(notes, { event: "progress", take: 0, seconds: 0, notes: 0 }), piece("a"), "stuck");
+  assert.deepEqual(told(notes, { event: "again" }), piece("a"));
+  assert.equal(told(notes, { event: "state", status: "queued" }).status, "queued");
+});
+
+test("a wish that cannot be measured does not count", () => {
+  const found = (met: boolean | null): Take["findings"][number] => ({ wish: "tempo", asked: "112", found: "", met });
+  const about = { index: 0, seed: 1, seconds: 65, tempo: 112, metre: "4/4", key: null, notes: 9, instruments: [] };
+  const words = (...met: (boolean | null)[]): string =>
+    describe({ ...piece("a"), status: "done", seconds: 65, about: { ...about, findings: met.map(found) } }, []);
+  assert.deepEqual([words(true, false, null), words(null)], ["1:05.0 · 1/2 wishes", "1:05.0"]);
+});
+
+test("forgetting takes a piece out of the library, and undo puts it back", () => {
+  const store = new Store();
+  for (const one of [piece("a"), piece("b")]) store.put(one);
+  store.change({ shown: "a/0" });
+  store.forget(["a/0"]);
+  assert.deepEqual([store.library.map(({ id }) => id), store.shown], [["b/0"], null]);
+  store.undo();
+  assert.deepEqual([store.library.length, store.shown?.id], [2, "a/0"]);
 });
 
 test("takes of one request are together, and hang under what they came from", () => {
