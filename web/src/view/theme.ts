@@ -1,6 +1,7 @@
 /** Light and dark: which one is on, and the colours that canvases draw with. */
 
 import { DRUMS } from "../music/instruments";
+import { h } from "./dom";
 
 const NAME = "midi-llm.theme";
 /** From one General MIDI program to the next the hue turns by the golden angle: neighbours are far apart. */
@@ -37,7 +38,11 @@ export function instrumentColour(instrument: number, strength = 1): string {
   return `oklch(${lightness.toFixed(2)} ${chroma} ${hue.toFixed(0)})`;
 }
 
-/** The value of a colour of the style sheet, such as "--line". */
+/** A colour of the style sheet, such as "--line", as it is in the theme that is on. */
 export function colour(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const probe = h("span", { style: `color: var(${name})` });
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
 }
