@@ -3,7 +3,7 @@
 import { setApiKey } from "../api";
 import type { App } from "../app";
 import type { Piece } from "../music/piece";
-import { h, iconButton } from "./dom";
+import { h, iconButton, say } from "./dom";
 
 export function makeBanner(app: App): { element: HTMLElement; render(): void } {
   const { work } = app;
@@ -22,7 +22,7 @@ export function makeBanner(app: App): { element: HTMLElement; render(): void } {
     element,
     render: () => {
       const message = work.online ? work.problem : "Offline: the service cannot be reached. Playing and editing go on; trying again …";
-      if (text.textContent !== message) text.textContent = message;
+      say(text, message);
       element.hidden = message === "" && !work.needsKey;
       element.dataset["kind"] = work.online ? "failed" : "offline";
       keyForm.hidden = !work.needsKey;
@@ -41,7 +41,7 @@ export function makePlaceholder(app: App): { element: HTMLElement; render(): voi
       const words = piece === null ? "Describe some music, or take an example, and compose." : wordsFor(piece);
       const empty = piece === null || app.store.tracksOf(piece).length === 0;
       element.hidden = !empty || words === "";
-      if (element.textContent !== words) element.textContent = words;
+      say(element, words);
       element.dataset["status"] = piece?.status ?? "empty";
     },
   };

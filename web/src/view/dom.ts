@@ -58,6 +58,11 @@ export function iconButton(name: Icon, label: string, onclick: () => void): HTML
   return h("button", { type: "button", className: "icon-button", title: label, aria: { label }, onclick }, icon(name));
 }
 
+/** Sets a text where it is another one: what is there already is not read out again. */
+export function say(element: HTMLElement, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** Minutes, seconds and tenths: "1:05.2". */
 export function clock(seconds: number): string {
   const tenths = Math.floor(seconds * 10 + 1e-6);

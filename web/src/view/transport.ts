@@ -3,13 +3,14 @@
 import { endOfSound, gridOf, type App } from "../app";
 import type { Piece } from "../music/piece";
 import { makeDownloads } from "./downloads";
-import { clock, h, icon, iconButton } from "./dom";
+import { clock, h, icon, iconButton, say } from "./dom";
 
 export function makeTransport(app: App): { element: HTMLElement; render(): void } {
   const { player, store } = app;
   const play = h("button", { type: "button", className: "play", onclick: () => void player.toggle() });
   const stop = iconButton("stop", "Stop (back to the start)", () => player.stop());
-  const time = h("output", { className: "time", aria: { label: "Position" } });
+  const [bar, place] = [h("span", { className: "time-bar" }), h("span")];
+  const time = h("output", { className: "time", aria: { label: "Position", live: "off" } }, bar, place);
   const facts = h("span", { className: "facts" });
   const sound = h("span", { className: "sound" });
   const downloads = makeDownloads(app);
@@ -18,9 +19,8 @@ export function makeTransport(app: App): { element: HTMLElement; render(): void 
   const showTime = (): void => {
     const piece = store.shown;
     const position = player.position;
-    const bar = piece === null ? "" : `bar ${gridOf(store, piece).barAt(position) + 1} · `;
-    const text = `${bar}${clock(position)} / ${clock(piece === null ? 0 : endOfSound(store, piece))}`;
-    if (time.textContent !== text) time.textContent = text;
+    say(bar, piece === null ? "" : `bar ${gridOf(store, piece).barAt(position) + 1} · `);
+    say(place, `${clock(position)} / ${clock(piece === null ? 0 : endOfSound(store, piece))}`);
     if (player.playing) requestAnimationFrame(showTime);
   };
   return {

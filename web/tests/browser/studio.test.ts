@@ -288,13 +288,34 @@ test("everything fits a phone, and every control has a name", async () => {
   await page.click('[data-edit="infill"]');
   assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 390);
   const nameless = await page.evaluate(() =>
-    [...document.querySelectorAll<HTMLElement>("button, input, select, textarea")]
+    [...document.querySelectorAll<HTMLElement>("button, input, select, textarea, [tabindex], [role]")]
       .filter((control) => control.offsetParent !== null)
       .filter((control) => !control.getAttribute("aria-label") && !control.innerText.trim() && control.closest("label") === null)
       .map((control) => control.outerHTML.slice(0, 120)),
   );
   assert.deepEqual(nameless, []);
   assert.deepEqual(complaints, []);
+});
+
+test("the keyboard reaches every control, and it is seen where it is", async () => {
+  const { page } = await enter();
+  await compose(page, "a song");
+  await page.locator("h1").click();
+  const controls = await page.evaluate(() =>
+    [...document.querySelectorAll<HTMLElement>("button:enabled, input, select:enabled, textarea, [tabindex]")].filter((one) => one.checkVisibility()).length,
+  );
+  const unseen: string[] = [];
+  for (let stop = 0; stop < controls; stop++) {
+    await page.keyboard.press("Tab");
+    const seen = await page.evaluate(() => {
+      const at = document.activeElement?.closest(".chip") ?? document.activeElement ?? document.body;
+      return at === document.body || getComputedStyle(at).outlineStyle === "none" ? at.outerHTML.slice(0, 120) : "";
+    });
+    if (seen !== "") unseen.push(seen);
+  }
+  assert.deepEqual(unseen, []);
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement === document.body), true, "no other stops");
 });
 
 test("light and dark", async () => {
