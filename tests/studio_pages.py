@@ -10,9 +10,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ WEB = ROOT / "web"
 LOCK = WEB / "package-lock.json"
 PACKAGES = WEB / "node_modules" / ".package-lock.json"
 """npm writes it last."""
+PROGRAMS = WEB / "node_modules" / ".bin"
 PAGE = ROOT / "src" / "midi_llm" / "server" / "studio" / "index.html"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 UNREACHABLE = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|ETIMEDOUT|ENOTCACHED")
@@ -34,10 +36,10 @@ def node_tests(folder: str) -> list[str]:
     return [str(file.relative_to(WEB)) for file in sorted((WEB / "tests" / folder).glob("*.test.ts"))]
 
 
-def npx(*command: str, **environment: str) -> None:
-    """Run one of the studio's programs; what it printed is the failure's text."""
-    done = _run("npx", "--no-install", *command, environment=environment)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+def run(program: str, *arguments: str, **environment: str) -> None:
+    """Run one of the programs that the studio's packages bring; what it printed is the failure's text."""
+    code, printed = _run(str(PROGRAMS / program), *arguments, seconds=RUN_SECONDS, environment=environment)
+    assert code == 0, printed[-6000:]
 
 
 def need_packages() -> None:
@@ -47,10 +49,10 @@ def need_packages() -> None:
     with _alone():
         if _is_newer(PACKAGES, [LOCK]):
             return
-        done = _run("npm", "ci", "--no-audit", "--no-fund", seconds=INSTALL_SECONDS)
-        if UNREACHABLE.search(done.stderr):
+        code, printed = _run("npm", "ci", "--no-audit", "--no-fund", seconds=INSTALL_SECONDS)
+        if code != 0 and UNREACHABLE.search(printed):
             pytest.skip("the studio's packages are not installed and npm's registry is not reached; once: make studio")
-        assert done.returncode == 0, done.stderr
+        assert code == 0, printed[-6000:]
 
 
 def need_pages() -> str:
@@ -62,7 +64,7 @@ def need_pages() -> str:
     sources = [LOCK, WEB / "index.html", WEB / "vite.config.ts", *(WEB / "src").rglob("*")]
     with _alone():
         if not _is_newer(PAGE, sources):
-            npx("vite", "build")
+            run("vite", "build")
     return chromium
 
 
@@ -88,10 +90,20 @@ def _is_newer(made: Path, sources: list[Path]) -> bool:
     return made.exists() and made.stat().st_mtime >= max(source.stat().st_mtime for source in sources)
 
 
-def _run(
-    *command: str, seconds: float = RUN_SECONDS, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    surroundings = {**os.environ, **(environment or {})}
-    return subprocess.run(
-        command, cwd=WEB, env=surroundings, capture_output=True, text=True, timeout=seconds, check=False
-    )
+def _run(*command: str, seconds: float, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """The exit code, and what was printed. Nothing that it started goes on after it, or after so many seconds."""
+    with subprocess.Popen(
+        command,
+        cwd=WEB,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=seconds)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, printed

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from studio_pages import need_packages, need_pages, node_tests, npx
+from studio_pages import need_packages, need_pages, node_tests, run
 
 
 def test_its_types_are_right() -> None:
     need_packages()
-    npx("tsc", "--noEmit")
+    run("tsc", "--noEmit")
 
 
 def test_its_units() -> None:
     need_packages()
-    npx("tsx", "--test", *node_tests("unit"))
+    run("tsx", "--test", *node_tests("unit"))
 
 
 @pytest.mark.parametrize("name", node_tests("browser"))
 def test_in_a_browser(name: str) -> None:
     chromium = need_pages()
-    npx("tsx", "--test", name, CHROMIUM=chromium)
+    run("tsx", "--test", name, CHROMIUM=chromium)
