@@ -14,6 +14,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ PROGRAMS = WEB / "node_modules" / ".bin"
 PAGE = ROOT / "src" / "midi_llm" / "server" / "studio" / "index.html"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 UNREACHABLE = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|ETIMEDOUT|ENOTCACHED")
+FEW_TRIES = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000")
+"""A machine without a network is not waited for."""
 INSTALL_SECONDS = 300
 RUN_SECONDS = 240
 
@@ -44,15 +47,8 @@ def run(program: str, *arguments: str, **environment: str) -> None:
 
 def need_packages() -> None:
     """Install what package-lock.json names; skip the test where that cannot be done."""
-    if missing := _missing_node():
+    if missing := _missing_node() or _missing_packages():
         pytest.skip(missing)
-    with _alone():
-        if _is_newer(PACKAGES, [LOCK]):
-            return
-        code, printed = _run("npm", "ci", "--no-audit", "--no-fund", seconds=INSTALL_SECONDS)
-        if code != 0 and UNREACHABLE.search(printed):
-            pytest.skip("the studio's packages are not installed and npm's registry is not reached; once: make studio")
-        assert code == 0, printed[-6000:]
 
 
 def need_pages() -> str:
@@ -76,6 +72,19 @@ def _missing_node() -> str:
     found = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     least, have = ([int(number) for number in re.findall(r"\d+", text)] for text in (wanted, found))
     return "" if have >= least else f"{get}; found {found}"
+
+
+@cache
+def _missing_packages() -> str:
+    """Install them; why that cannot be done is found out once."""
+    with _alone():
+        if _is_newer(PACKAGES, [LOCK]):
+            return ""
+        code, printed = _run("npm", "ci", "--no-audit", "--no-fund", *FEW_TRIES, seconds=INSTALL_SECONDS)
+    if code != 0 and UNREACHABLE.search(printed):
+        return "the studio's packages are not installed and npm's registry is not reached; once: make studio"
+    assert code == 0, printed[-6000:]
+    return ""
 
 
 @contextmanager
