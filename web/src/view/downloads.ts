@@ -15,10 +15,15 @@ const FILES: readonly (readonly [api.PieceFile, string, string])[] = [
 const REVOKE_MS = 60_000;
 const NAME_LENGTH = 60;
 
-/** A file name made of the prompt's words. */
+/** A file name made of the prompt's words, the take, and what part of it the file has. */
 export function fileName(piece: Piece, ending: string, part = ""): string {
-  const words = `${piece.prompt} ${piece.job === null ? "" : piece.take + 1} ${part}`.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
-  return `${words.join("-").slice(0, NAME_LENGTH) || "piece"}.${ending}`;
+  const take = piece.job === null ? "" : String(piece.take + 1);
+  const name = [dashed(piece.prompt).slice(0, NAME_LENGTH).replace(/-$/, ""), take, dashed(part)].filter((one) => one !== "").join("-");
+  return `${name || "piece"}.${ending}`;
+}
+
+function dashed(text: string): string {
+  return (text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).join("-");
 }
 
 export function makeDownloads(app: App): { element: HTMLElement; render(): void } {
@@ -87,9 +92,9 @@ function midiBlob(piece: Piece, tracks: readonly Track[]): Blob {
   return new Blob([writeMidi({ ...piece, tracks })], { type: "audio/midi" });
 }
 
-/** The service's own file where it can be had without a key, else one written here. */
+/** The service's own file where it can be had, and without a key; else one written here. */
 function wholeUrl(app: App, piece: Piece): string {
-  if (piece.job !== null && !isOwn(app, piece) && api.apiKey() === null) {
+  if (piece.job !== null && !isOwn(app, piece) && app.work.online && api.apiKey() === null) {
     return `${location.origin}${api.takePath(piece.job, piece.take)}/midi`;
   }
   return lent(midiBlob(piece, app.store.tracksOf(piece)));

@@ -17,7 +17,7 @@ const PICTURES = process.env["STUDIO_PICTURES"] === "1" ? fileURLToPath(new URL(
 const SECONDS = process.env["STUDIO_PICTURES"] === "1" ? 30 : 12;
 /** Long enough for notes to be seen before the last ones are there. */
 const SEEN_MS = 45;
-const LARGEST_PICTURE = 300_000;
+const LARGEST_PICTURE = 200_000;
 
 let browser: Browser;
 let service: StandIn | null = null;

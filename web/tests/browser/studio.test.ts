@@ -285,6 +285,8 @@ test("the piece and its stems can be dragged out as MIDI files", async () => {
 test("everything fits a phone, and every control has a name", async () => {
   const { page, complaints } = await enter({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
   await compose(page, "a song");
+  const stage = await page.locator(".stage").boundingBox();
+  assert.ok(stage !== null && Math.abs(stage.y) < 200, `what is composed is seen: ${stage?.y}`);
   await page.click('[data-edit="infill"]');
   assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 390);
   const nameless = await page.evaluate(() =>

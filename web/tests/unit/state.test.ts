@@ -6,6 +6,7 @@ import type { Take } from "../../src/api";
 import { readMessage } from "../../src/events";
 import { lengthOf, noteCount, withStreamed, type Piece } from "../../src/music/piece";
 import { PLAIN_STRIP, Store, stripKey } from "../../src/store";
+import { fileName } from "../../src/view/downloads";
 import { describe } from "../../src/view/takes";
 import { grow } from "../../src/view/tree";
 import { told } from "../../src/work";
@@ -93,6 +94,13 @@ test("takes of one request are together, and hang under what they came from", ()
   const roots = grow(pieces);
   assert.deepEqual(roots.map((branch) => branch.pieces.map((one) => one.id)), [["new/0", "new/1"], ["orphan/0"], ["old/0"]]);
   assert.deepEqual(roots[0]?.children.map((branch) => branch.pieces[0]?.id), ["child/0"]);
+});
+
+test("files are called after the prompt, the take and the part, however long the prompt", () => {
+  const long = { ...piece("a", 1), prompt: "A very, very long song ".repeat(9) };
+  assert.equal(fileName(piece("A song!"), "mid"), "a-song-1.mid");
+  assert.match(fileName(long, "mid", "Drums"), /^a-very-.{50,53}[a-z]-2-drums\.mid$/);
+  assert.equal(fileName({ ...piece(""), job: null, prompt: "?" }, "wav"), "piece.wav");
 });
 
 test("a block of an event stream is read", () => {
