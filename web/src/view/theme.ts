@@ -4,10 +4,11 @@ import { DRUMS } from "../music/instruments";
 import { h } from "./dom";
 
 const NAME = "midi-llm.theme";
-/** From one General MIDI program to the next the hue turns by the golden angle: neighbours are far apart. */
+/** However many hues have been given out, the next one by this angle is far from all of them. */
 const GOLDEN_ANGLE = 137.508;
-/** The hue of program 0, the piano. */
 const FIRST_HUE = 252;
+/** Instruments in the order in which they were first drawn: those of a piece are near each other in it, so their hues are not. */
+const drawn: number[] = [];
 
 export type Theme = "light" | "dark";
 
@@ -29,13 +30,17 @@ export function switchTheme(): void {
   localStorage.setItem(NAME, other);
 }
 
+function hueOf(instrument: number): number {
+  if (instrument !== DRUMS && !drawn.includes(instrument)) drawn.push(instrument);
+  return (FIRST_HUE + drawn.indexOf(instrument) * GOLDEN_ANGLE) % 360;
+}
+
 /** An instrument's colour, the same in every take; drums are nearly grey. `strength` 0-1 is the velocity. */
 export function instrumentColour(instrument: number, strength = 1): string {
   const dark = theme() === "dark";
   const lightness = dark ? 0.62 + 0.16 * strength : 0.72 - 0.16 * strength;
   const chroma = instrument === DRUMS ? 0.035 : dark ? 0.13 : 0.15;
-  const hue = (FIRST_HUE + instrument * GOLDEN_ANGLE) % 360;
-  return `oklch(${lightness.toFixed(2)} ${chroma} ${hue.toFixed(0)})`;
+  return `oklch(${lightness.toFixed(2)} ${chroma} ${hueOf(instrument).toFixed(0)})`;
 }
 
 /** A colour of the style sheet, such as "--line", as it is in the theme that is on. */
