@@ -1,7 +1,7 @@
 /** The whole way: compose, notes before the end, play, mute, infill bars, undo, download. STUDIO_URL: a service to run it on. */
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -12,9 +12,11 @@ import { notesShown, openBrowser, takeDone, visit } from "./browser";
 import { giveEar, waitForSilence, waitForSound } from "./ear";
 
 const PROMPT = "A lively song with piano, bass, strings and clarinet in A minor, 112 bpm";
-const PICTURES = process.env["STUDIO_PICTURES"] === "1" ? fileURLToPath(new URL("../../../docs/images/", import.meta.url)) : mkdtempSync(join(tmpdir(), "studio-"));
-/** A piece that is short to compose, except for the picture. */
-const SECONDS = process.env["STUDIO_PICTURES"] === "1" ? 30 : 12;
+/** Whether the pictures are for docs. */
+const KEPT = process.env["STUDIO_PICTURES"] === "1";
+const PICTURES = KEPT ? fileURLToPath(new URL("../../../docs/images/", import.meta.url)) : mkdtempSync(join(tmpdir(), "studio-"));
+/** A piece that is short to compose, except for the pictures. */
+const SECONDS = KEPT ? 30 : 12;
 /** Long enough for notes to be seen before the last ones are there. */
 const SEEN_MS = 45;
 const LARGEST_PICTURE = 200_000;
@@ -33,6 +35,7 @@ before(async () => {
 after(async () => {
   await browser.close();
   await service?.close();
+  if (!KEPT) rmSync(PICTURES, { recursive: true });
 });
 
 async function dragOnRuler(page: Page, from: number, to: number): Promise<void> {
@@ -54,6 +57,12 @@ async function firstNotes(page: Page): Promise<[number, string | undefined]> {
   const found = await seen.jsonValue();
   assert.ok(found !== null);
   return found;
+}
+
+async function picture(page: Page, name: string): Promise<void> {
+  const path = join(PICTURES, `${name}.png`);
+  await page.screenshot({ path });
+  assert.ok(statSync(path).size <= LARGEST_PICTURE, `${name}: ${statSync(path).size} bytes`);
 }
 
 async function downloaded(page: Page, label: string): Promise<Buffer> {
@@ -99,9 +108,7 @@ test("compose, listen, mute, infill, undo, download", { timeout: 300_000 }, asyn
 
   await dragOnRuler(page, 0.3, 0.5);
   await page.waitForSelector(".rework");
-  const picture = join(PICTURES, "studio.png");
-  await page.screenshot({ path: picture });
-  assert.ok(statSync(picture).size <= LARGEST_PICTURE, `${statSync(picture).size} bytes`);
+  await picture(page, "studio");
   const [first, last] = await Promise.all([0, 1].map((at) => page.locator('.rework input[type="number"]').nth(at).inputValue()));
   const [asked] = await Promise.all([page.waitForRequest((one) => one.url().endsWith("/v1/edits")), page.click(".rework .primary")]);
   const body = asked.postDataJSON() as { kind: string; bars: [number, number]; source: unknown };
@@ -118,6 +125,12 @@ test("compose, listen, mute, infill, undo, download", { timeout: 300_000 }, asyn
   await page.getByRole("button", { name: "Staff" }).click();
   await page.waitForSelector(".paper svg");
   await page.getByRole("button", { name: "Roll" }).click();
+
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.locator(".stage").evaluate((stage) => stage.scrollIntoView());
+  await page.waitForTimeout(100); // a few frames, in which the roll is drawn anew
+  await picture(page, "studio-phone");
 
   const sent: Promise<{ id: string }>[] = [];
   page.on("response", (one) => one.request().method() === "POST" && /\/v1\/uploads/.test(one.url()) && sent.push(one.json() as Promise<{ id: string }>));
