@@ -57,11 +57,12 @@ export function listen(host: Host): void {
 
 function begin(host: Host, event: PointerEvent): Gesture | null {
   const { offsetX: x, offsetY: y } = event;
-  const piece = host.piece();
-  if (piece === null) return null;
-  if (y < RULER_HEIGHT) return onRuler(host, piece, x, event.shiftKey);
-  if (x < KEYS_WIDTH) return onKeys(host, y);
   const { store } = host.app;
+  if (store.shown === null) return null;
+  if (y < RULER_HEIGHT) return onRuler(host, store.shown, x, event.shiftKey);
+  if (x < KEYS_WIDTH) return onKeys(host, y);
+  const piece = host.piece();
+  if (piece === null) return event.pointerType === "touch" ? pan(host, x, y, null) : null;
   const hit = noteAt(host.view(), store.tracksOf(piece), store.document.track, x, y);
   if (event.pointerType === "touch" && (hit === null || !isSelected(host, hit.note))) return pan(host, x, y, hit?.note ?? null);
   if (hit === null) return marquee(host, piece, x, y);

@@ -232,11 +232,13 @@ test("a key is asked for where the service wants one", async () => {
   assert.equal(await page.locator(".banner").isVisible(), false);
 });
 
-test("takes can be cancelled", async () => {
+test("one goes about in a take that is being composed, and cancels it", async () => {
   const { page } = await enter();
   await page.fill("#prompt", "a slow song");
   await page.click(".composer .primary");
   await waitForNotes(page, 1);
+  await page.locator("#roll").click({ position: { x: 400, y: 10 } });
+  await page.waitForFunction(() => !document.querySelector(".time")?.textContent?.includes(" 0:00.0 /"));
   await page.locator(".take-cancel").first().click();
   await page.waitForSelector('.take[data-status="cancelled"]');
 });
