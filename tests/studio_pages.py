@@ -34,11 +34,6 @@ INSTALL_SECONDS = 300
 RUN_SECONDS = 240
 
 
-def node_tests(folder: str) -> list[str]:
-    """The files of web/tests/`folder`, as node names them."""
-    return [str(file.relative_to(WEB)) for file in sorted((WEB / "tests" / folder).glob("*.test.ts"))]
-
-
 def run(program: str, *arguments: str, **environment: str) -> None:
     """Run one of the programs that the studio's packages bring; what it printed is the failure's text."""
     code, printed = _run(str(PROGRAMS / program), *arguments, seconds=RUN_SECONDS, environment=environment)

@@ -24,7 +24,7 @@ _one_sound = threading.Lock()
 SOUND_SECONDS = 20.0
 """How long a request waits for its turn."""
 MOST_SOUND_SECONDS = 2 * MAX_SECONDS
-"""A take continued by as much as can be; an upload may last for a day. So much sound takes 1.5 GB to make (measured)."""
+"""A take continued as far as it can be; an upload may last for a day. So much sound takes 1.5 GB to make (measured)."""
 
 
 def notes_of(midi: bytes) -> schemas.Notes:
