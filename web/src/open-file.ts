@@ -16,7 +16,7 @@ export async function openFile(app: App, input: HTMLInputElement): Promise<void>
     };
     app.store.put(piece);
     app.history.save(piece);
-    app.store.change({ shown: piece.id, bars: null, track: null, notes: [] });
+    app.store.show(piece.id);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     app.work.problem = `${file.name} cannot be read: ${error.message}`;

@@ -136,7 +136,12 @@ export class Store {
   /** Takes pieces out of the library, until this is undone. */
   forget(ids: readonly string[]): void {
     const { shown, forgotten } = this.doc;
-    this.change({ forgotten: [...forgotten, ...ids], shown: shown !== null && ids.includes(shown) ? null : shown, bars: null, track: null, notes: [] });
+    this.show(ids.some((id) => id === shown) ? null : shown, { forgotten: [...forgotten, ...ids] });
+  }
+
+  /** Puts a piece into the roll, with nothing of it selected; `patch` belongs to the same step. */
+  show(id: string | null, patch: Partial<Document> = {}): void {
+    this.change({ ...patch, shown: id, bars: null, track: null, notes: [] });
   }
 
   /** The piece in the roll, as it was composed. */

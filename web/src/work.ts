@@ -113,7 +113,7 @@ export class Work {
     this.store.tell();
     if (job === null) return;
     this.place(job, blank);
-    this.store.change({ shown: pieceId(job.id, 0), bars: null, track: null, notes: [] });
+    this.store.show(pieceId(job.id, 0));
     await this.watch(job.id);
   }
 

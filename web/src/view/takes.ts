@@ -47,7 +47,7 @@ function makeCard(app: App, id: string): Card {
   const state = h("span", { className: "take-state" });
   const button = h(
     "button",
-    { type: "button", className: "take", onclick: () => app.store.change({ shown: id, bars: null, track: null, notes: [] }) },
+    { type: "button", className: "take", onclick: () => app.store.show(id) },
     canvas, h("span", { className: "take-line" }, title, state),
   );
   const stop = iconButton("close", "Cancel these takes", () => {

@@ -54,9 +54,7 @@ function item(app: App, branch: Branch): HTMLElement {
   const from = first?.parent === null || first === undefined ? "" : ` of take ${Number(first.parent.split("/").at(-1)) + 1}`;
   const kind = first === undefined || first.kind === "compose" ? "" : first.kind === "file" ? "file" : first.kind + from;
   const pills = branch.pieces.map((piece) => pill(app, piece));
-  const forget = iconButton("close", `Forget ${first?.prompt ?? ""}`, () => {
-    store.forget(branch.pieces.map((piece) => piece.id));
-  });
+  const forget = iconButton("close", `Forget ${first?.prompt ?? ""}`, () => store.forget(branch.pieces.map((piece) => piece.id)));
   forget.hidden = branch.pieces.some(isGoing);
   const head = h(
     "div",
@@ -79,7 +77,7 @@ function pill(app: App, piece: Piece): HTMLElement {
     {
       type: "button", className: "pill", title: `${piece.prompt}${seed}${edited} (${piece.status})${piece.problem && `: ${piece.problem}`}`,
       data: { status: piece.status },
-      onclick: () => store.change({ shown: piece.id, prompt: piece.kind === "file" ? store.document.prompt : piece.prompt, bars: null, track: null, notes: [] }),
+      onclick: () => store.show(piece.id, piece.kind === "file" ? {} : { prompt: piece.prompt }),
     },
     `${piece.take + 1}${edited === "" ? "" : "*"}`,
   );
