@@ -41,7 +41,7 @@ export interface Options {
   readonly pauseMs?: number;
 }
 
-export async function standIn({ port = 0, font = true, key = "", pauseMs = 12 }: Options = {}): Promise<StandIn> {
+export async function standIn({ port = 0, font = true, key = "", pauseMs = 5 }: Options = {}): Promise<StandIn> {
   const state = { jobs: new Jobs(pauseMs), asked: [] as Record<string, unknown>[], uploads: [] as Buffer[], font, key };
   const server = createServer((request, response) => void answer(state, request, response));
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
