@@ -19,7 +19,6 @@ if not Path("/dev/nvidiactl").exists():
 LONG = (
     "test_processes.py",
     "test_studio.py",
-    "test_studio_browser.py",
     "test_loop.py",
     "test_base_model.py",
     "test_assess.py",
