@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from midi_llm.compose.ranking import Ranking, checked, rank
 from midi_llm.compose.settings import Settings
+from midi_llm.compose.take import Progress
 from midi_llm.compose.verdict import Finding
 from midi_llm.errors import RequestError
 from midi_llm.music.score import Note, Score, Track, note_array
@@ -73,6 +76,22 @@ def test_a_stuck_take_is_composed_again_with_a_seed_of_its_own_and_the_same_seed
     assert (again.seed, again.attempt) == (4, 2)
     assert again.amt_ids != once.amt_ids
     assert composer.compose("x", Settings(seconds=30, seed=4, retries=2)).amt_ids == again.amt_ids
+
+
+def test_a_stuck_take_stays_where_composing_it_again_is_cancelled(make_composer) -> None:
+    composer = make_composer(make_composer.engine(stride=1500))
+    once = composer.compose("x", Settings(seconds=30, seed=4, retries=0))
+    cancel = threading.Event()
+    counts: list[int] = []
+
+    def stop_the_second(progress: Progress) -> None:
+        counts.append(progress.notes)
+        if counts.count(1) == 2:
+            cancel.set()
+
+    kept = composer.compose("x", Settings(seconds=30, seed=4, retries=2), on_progress=stop_the_second, cancel=cancel)
+    assert cancel.is_set()
+    assert (kept.attempt, kept.amt_ids) == (0, once.amt_ids)
 
 
 def test_sound_takes_stay_while_others_are_composed_again(make_composer) -> None:

@@ -134,7 +134,7 @@ def test_cancelling_midway_keeps_what_was_decoded_and_ends_every_open_request(en
             ids[step.index].append(step.token_id)
         if step.finish_reason is not None:
             reasons[step.index] = step.finish_reason
-        if len(ids[0]) == 6:
+        if len(ids[0]) >= 6 and 1 in reasons:
             cancel.set()
     assert reasons == {0: "cancelled", 1: "length"}
     assert 6 <= len(ids[0]) < 1000  # an engine that works ahead has drawn some more meanwhile

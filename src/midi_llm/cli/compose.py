@@ -145,7 +145,7 @@ def _compose(args: argparse.Namespace, wishes: Settings) -> tuple[list[Piece], b
         composer.prompt_ids(plan.text)  # a bad prompt is reported before the bar appears
         with Bar(seconds=plan.seconds, takes=wishes.takes, quiet=args.quiet) as bar, stoppable() as cancel:
             pieces = composer.compose_takes(args.prompt, wishes, on_progress=bar.update, cancel=cancel)
-    return pieces, any(piece.finish_reason == "cancelled" for piece in pieces)
+    return pieces, cancel.is_set()
 
 
 def _copied_share(data: Path) -> CopiedShare:

@@ -88,7 +88,7 @@ def _compose(args: argparse.Namespace, edit: Edit, settings: Settings) -> list[E
         stoppable() as cancel,
     ):
         takes = edit_takes(composer, edit, args.prompt, settings, on_progress=bar.update, cancel=cancel)
-    return None if any(take.ending == "cancelled" for take in takes) else takes
+    return None if cancel.is_set() else takes
 
 
 def _describe(take: Edited) -> str:

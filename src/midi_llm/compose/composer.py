@@ -183,6 +183,8 @@ class Composer:
                 takes = [make(index=index, seed=seed, attempt=attempt) for index, seed in fresh]
                 wall = self.run(takes, on_progress, cancel)
                 made = [self._piece(take, seconds) for take, seconds in zip(takes, wall, strict=True)]
+                if attempt and cancel is not None and cancel.is_set():
+                    break  # what was cut off replaces nothing
                 pieces = _replaced(pieces, fresh, made)
                 fresh = [one for one, piece in zip(fresh, made, strict=True) if _again(piece)]
                 if not fresh:
