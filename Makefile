@@ -53,6 +53,8 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py tests/test_public_api.py
+	@if [ -x web/node_modules/.bin/tsc ]; then cd web && npm run --silent check; \
+	else echo "the studio's types are not checked: its packages are not installed (make studio)" >&2; fi
 
 smoke: $(VENV)/.dev
 	folder=$$(mktemp -d) && PATH="$(CURDIR)/$(BIN):$$PATH" runs/smoke.sh "$$folder"; code=$$?; rm -rf "$$folder"; exit $$code

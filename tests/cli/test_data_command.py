@@ -240,12 +240,14 @@ def test_a_real_build_killed_with_9_goes_on_to_the_same_bytes(midi_llm: Run, cor
     assert midi_llm(*build, "--out", "whole/ds").code == 0
     command = [sys.executable, "-m", "midi_llm", *build, "--out", "killed/ds"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    codes = set()
     for files in (1, 7):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment, start_new_session=True)
         while process.poll() is None and sum(path.is_file() for path in Path("killed").rglob("*")) < files:
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        codes.add(process.wait())
+    assert codes in ({-signal.SIGKILL}, {-signal.SIGKILL, 0})  # one of them may have come to its end
     assert midi_llm(*build, "--out", "killed/ds").code == 0
     assert tree(Path("killed/ds")) == tree(Path("whole/ds"))
 
