@@ -6,11 +6,9 @@ import ast
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "midi_llm"
@@ -102,6 +100,25 @@ def label(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def holds_for(paths: list[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """A rule that each of `paths` keeps: one test that names every breach, for thousands of tests take their time."""
+
+    def made_test(rule: Callable[[Path], None]) -> Callable[[], None]:
+        def test() -> None:
+            breaches = []
+            for path in paths:
+                try:
+                    rule(path)
+                except AssertionError as breach:
+                    breaches.append(f"{label(path)}: {breach}")
+            assert not breaches, "\n".join(breaches)
+
+        test.__name__ = rule.__name__
+        return test
+
+    return made_test
+
+
 def is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
@@ -156,7 +173,7 @@ def body_lines(function: Function) -> int:
     return lines
 
 
-@pytest.mark.parametrize("path", FILES, ids=label)
+@holds_for(FILES)
 def test_a_file_imports_only_from_lower_floors(path: Path) -> None:
     mine = floor_of(module_name(path))
     assert mine in FLOORS, f"{label(path)} stands on no floor: add it to FLOORS or move it"
@@ -170,7 +187,7 @@ def test_a_file_imports_only_from_lower_floors(path: Path) -> None:
         assert (mine, theirs) not in FORBIDDEN, f"{label(path)} imports {name}: {mine} must never know {theirs}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=label)
+@holds_for(FILES)
 def test_low_floors_import_only_their_own_third_party_packages(path: Path) -> None:
     mine = floor_of(module_name(path))
     if mine in OUTSIDE:
@@ -199,7 +216,7 @@ def test_there_is_no_import_cycle() -> None:
         visit(name, ())
 
 
-@pytest.mark.parametrize("path", FILES + DEPLOY_FILES + TEST_FILES, ids=label)
+@holds_for(FILES + DEPLOY_FILES + TEST_FILES)
 def test_a_file_has_at_most_300_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
 
@@ -213,7 +230,7 @@ def test_functions_are_short() -> None:
     assert statistics.median(sizes.values()) <= MEDIAN_FUNCTION_LINES
 
 
-@pytest.mark.parametrize("path", FILES + DEPLOY_FILES, ids=label)
+@holds_for(FILES + DEPLOY_FILES)
 def test_every_module_states_its_contract_in_ten_lines(path: Path) -> None:
     docstring = ast.get_docstring(tree(path))
     assert docstring, f"{label(path)} has no docstring"
@@ -221,7 +238,7 @@ def test_every_module_states_its_contract_in_ten_lines(path: Path) -> None:
         assert len(docstring.splitlines()) <= 10, f"{label(path)}: a module docstring has at most 10 lines"
 
 
-@pytest.mark.parametrize("path", FILES + DEPLOY_FILES, ids=label)
+@holds_for(FILES + DEPLOY_FILES)
 def test_public_functions_are_documented_and_typed(path: Path) -> None:
     for function, public in functions(path):
         where = f"{label(path)}:{function.lineno} {function.name}"
@@ -233,7 +250,7 @@ def test_public_functions_are_documented_and_typed(path: Path) -> None:
             assert ast.get_docstring(function), f"{where} has no docstring"
 
 
-@pytest.mark.parametrize("path", FILES + DEPLOY_FILES, ids=label)
+@holds_for(FILES + DEPLOY_FILES)
 def test_no_exception_is_caught_bare_or_broad(path: Path) -> None:
     source = path.read_text(encoding="utf-8").splitlines()
     for node in ast.walk(tree(path)):
@@ -247,12 +264,12 @@ def test_no_exception_is_caught_bare_or_broad(path: Path) -> None:
             assert not names & {"Exception", "BaseException"}, f"{where} catches {names}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=label)
+@holds_for(FILES)
 def test_modules_have_names_that_say_something(path: Path) -> None:
     assert not {"utils", "util", "common", "helpers", "misc", "constants"} & set(module_name(path).split("."))
 
 
-@pytest.mark.parametrize("path", FILES, ids=label)
+@holds_for(FILES)
 def test_library_code_neither_prints_nor_exits_nor_reads_the_tests(path: Path) -> None:
     mine = floor_of(module_name(path))
     assert not {name.split(".")[0] for name in imports(path)} & {"tests", "runs", "web", "benchmarks"}
