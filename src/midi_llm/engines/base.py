@@ -128,7 +128,10 @@ class Engine(Protocol):
     """Whether streams of several threads are decoded together, side by side. Where not, take one at a time."""
 
     def stream(self, requests: Sequence[Request], *, cancel: threading.Event | None = None) -> Iterator[Step]:
-        """Decode all `requests` side by side and yield their ids as they come."""
+        """Decode all `requests` side by side and yield their ids as they come.
+
+        An engine may work ahead: until a request's last step, its constraint may have accepted more than was yielded.
+        """
 
     def close(self) -> None:
         """Free the weights; the engine cannot be used afterwards."""

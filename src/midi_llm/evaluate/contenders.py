@@ -114,14 +114,14 @@ class EngineContender:
         ]
         began = time.perf_counter()
         first_note = None
-        tokens = 0
+        tokens = [0] * batch
         for step in self._engine.stream(requests):
-            tokens += step.token_id is not None
-            if first_note is None and len(grammars[step.index].amt_ids) == TRIPLET:
+            tokens[step.index] += step.token_id is not None
+            if first_note is None and tokens[step.index] == TRIPLET:
                 first_note = time.perf_counter() - began
         seconds = time.perf_counter() - began
         music = sum(grammar.music_seconds for grammar in grammars)
-        return Run(tokens=tokens, seconds=seconds, first_note_seconds=first_note, music_seconds=music)
+        return Run(tokens=sum(tokens), seconds=seconds, first_note_seconds=first_note, music_seconds=music)
 
     def close(self) -> None:
         """Free the engine."""
