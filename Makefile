@@ -29,6 +29,8 @@ compose: $(VENV)/.core
 	@$(BIN)/midi-llm $(ARGS) -- "$$PROMPT"
 
 export PROMPT
+# compiled tests are kept, whatever the environment says: the next process that loads them takes half the time
+export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
