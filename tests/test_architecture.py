@@ -134,6 +134,7 @@ def walk(node: ast.AST, *, types_too: bool) -> Iterator[ast.AST]:
 MODULES = {module_name(path): path for path in FILES}
 
 
+@cache
 def imports(path: Path, *, types_too: bool = True) -> set[str]:
     """The modules a file imports, as dotted names; our own ones resolved to modules that exist."""
     found: set[str] = set()
