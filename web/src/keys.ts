@@ -113,6 +113,6 @@ function toggleStrip(app: App, which: "mute" | "solo"): void {
 
 function showTake({ store }: App, take: number): void {
   const job = store.shown?.job;
-  const found = store.library.find((piece) => job !== null && piece.job === job && piece.take === take);
+  const found = store.remembered.find((piece) => job !== null && piece.job === job && piece.take === take);
   if (found !== undefined) store.show(found.id);
 }

@@ -129,7 +129,7 @@ export class Store {
   }
 
   /** The pieces that are not forgotten. */
-  get library(): Piece[] {
+  get remembered(): Piece[] {
     return [...this.pieces.values()].filter((piece) => !this.doc.forgotten.includes(piece.id));
   }
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from midi_llm.compose.reading import find_wishes, restate
 from midi_llm.compose.sections import total_bars
 from midi_llm.compose.settings import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS, Settings
-from midi_llm.compose.timing import MOST_STRETCH, bar_seconds
+from midi_llm.compose.timing import COMMON_TIME, MOST_STRETCH, bar_seconds
 from midi_llm.compose.wishes import NO_WISHES, Wishes
 from midi_llm.errors import RequestError
 
 SLOW_BPM = 80.0
 """Bars without a tempo get as much time as they take at it: what is heard decides, and most music is faster."""
-COMMON_TIME = (4, 4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

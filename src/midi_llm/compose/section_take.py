@@ -15,12 +15,12 @@ from dataclasses import replace
 import numpy as np
 
 from midi_llm.compose.bounds import Bounds
-from midi_llm.compose.plan import COMMON_TIME, SLOW_BPM, Plan
+from midi_llm.compose.plan import SLOW_BPM, Plan
 from midi_llm.compose.retake import Passage, Retake
 from midi_llm.compose.settings import MAX_SECONDS
 from midi_llm.compose.take import Ending, Progress
 from midi_llm.compose.tempo import hear, is_clear, played, slower
-from midi_llm.compose.timing import LEVELS, MOST_STRETCH, bar_seconds, nearest
+from midi_llm.compose.timing import COMMON_TIME, LEVELS, MOST_STRETCH, bar_seconds, nearest
 from midi_llm.engines.base import FinishReason, Request, SamplingParams
 from midi_llm.music.beats import BeatGrid
 from midi_llm.music.score import Marker, Score, Tempo, TimeSignature

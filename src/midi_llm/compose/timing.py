@@ -29,6 +29,8 @@ RELATED = (2.0, 0.5, 1.5, 2 / 3, 4 / 3, 0.75)
 """Tempi that an ear takes for each other, as multiples of the one heard; the first that holds is taken."""
 SHORTEST_SECONDS = 0.02
 """A note that would be cut shorter is left out."""
+COMMON_TIME = (4, 4)
+"""The metre of what says none (Standard MIDI Files 1.0)."""
 WHOLE_BAR = 0.02
 """A loop that lacks no more than this share of a bar has the bar."""
 QUARTERS_PER_WHOLE, SECONDS_PER_MINUTE = 4, 60.0
@@ -67,7 +69,7 @@ def written_beats(score: Score) -> BeatGrid | None:
     if not score.tempos:
         return None
     signs = score.time_signatures
-    metre = (signs[0].numerator, signs[0].denominator) if signs else (4, 4)
+    metre = (signs[0].numerator, signs[0].denominator) if signs else COMMON_TIME
     clock, beat = TempoMap.of(score), beat_quarters(metre)
     count = int(np.ceil(float(clock.position(score.seconds)) / beat)) + 2
     return BeatGrid(
@@ -179,7 +181,7 @@ def stretch(heard: float, asked: float) -> float | None:
 
 
 def _metre(wishes: Wishes, grid: BeatGrid | None) -> tuple[int, int]:
-    return wishes.metre or (grid.metre if grid is not None else (4, 4))
+    return wishes.metre or (grid.metre if grid is not None else COMMON_TIME)
 
 
 def _written(score: Score, bpm: float, metre: tuple[int, int]) -> Score:

@@ -29,7 +29,7 @@ _SMALL_BODY_BYTES = 256 << 20
 class OnnxEngine:
     """An open checkpoint, with as many workers as the cores allow.
 
-    `threads` of a worker: None = one for small models (as fast as two, measured), else up to four.
+    `threads` of a worker: None = one for small models (more workers bring more, measured), else up to four.
     `EngineError` when the `onnx/` folder is missing, of another version, or made from other weights, or when memory
     does not hold it.
     """

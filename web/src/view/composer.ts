@@ -71,7 +71,7 @@ export function makeComposer(app: App): { element: HTMLElement; render(): void }
       if (document.activeElement !== seed) seed.value = doc.seed === null ? "" : String(doc.seed);
       go.disabled = work.asking || !work.online;
       go.textContent = work.asking ? "Asking …" : "Compose";
-      examples.hidden = doc.prompt.trim() !== "" && store.library.length > 0;
+      examples.hidden = doc.prompt.trim() !== "" && store.remembered.length > 0;
       chips.render();
     },
   };

@@ -23,7 +23,7 @@ export function makeTakes(app: App): { element: HTMLElement; render(): void } {
     element,
     render: () => {
       const shown = store.shown;
-      const siblings = shown === null ? [] : store.library.filter((piece) => isSibling(piece, shown));
+      const siblings = shown === null ? [] : store.remembered.filter((piece) => isSibling(piece, shown));
       const ids = new Set(siblings.map((piece) => piece.id));
       for (const [id, card] of cards) if (!ids.has(id)) card.element.remove(), cards.delete(id);
       const longest = Math.max(4, ...siblings.map(lengthOf));

@@ -16,14 +16,14 @@ export function makeTree(app: App): { element: HTMLElement; render(): void } {
   const empty = h("p", { className: "hint" }, "Every take you compose or change is kept here, with its prompt, seed and parent.");
   const element = h("section", { className: "history", aria: { label: "Takes tree" } }, h("h2", {}, "Takes"), list, empty);
   const rebuild = whenChanged(() => {
-    const branches = grow(store.library);
+    const branches = grow(store.remembered);
     list.replaceChildren(...branches.map((branch) => item(app, branch)));
     empty.hidden = branches.length > 0;
   });
   return {
     element,
     render: () => {
-      const states = store.library.map((piece) => piece.id + piece.status + String(store.isEdited(piece)));
+      const states = store.remembered.map((piece) => piece.id + piece.status + String(store.isEdited(piece)));
       rebuild(states.join(" "), store.document.shown);
     },
   };

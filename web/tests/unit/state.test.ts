@@ -84,9 +84,9 @@ test("forgetting takes a piece out of the library, and undo puts it back", () =>
   for (const one of [piece("a"), piece("b")]) store.put(one);
   store.change({ shown: "a/0" });
   store.forget(["a/0"]);
-  assert.deepEqual([store.library.map(({ id }) => id), store.shown], [["b/0"], null]);
+  assert.deepEqual([store.remembered.map(({ id }) => id), store.shown], [["b/0"], null]);
   store.undo();
-  assert.deepEqual([store.library.length, store.shown?.id], [2, "a/0"]);
+  assert.deepEqual([store.remembered.length, store.shown?.id], [2, "a/0"]);
 });
 
 test("takes of one request are together, and hang under what they came from", () => {
